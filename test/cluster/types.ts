@@ -15,10 +15,11 @@ export interface LocalCluster {
   down(): Promise<void>;
 }
 
-/** One line of `npm run cluster -- status`. */
+/** A cluster that was made, whether or not it runs; one line of `npm run cluster -- status`. */
 export interface ClusterStatus {
   readonly kind: ClusterKind;
   readonly name: string;
+  readonly kubeconfigPath: string;
   readonly context: string;
   /** `running`: answers and complete. `degraded`: parts are missing; `up` repairs it. `stopped`: nothing runs. */
   readonly state: 'running' | 'degraded' | 'stopped';

@@ -1,0 +1,100 @@
+import { styleText } from 'node:util';
+import { Argument, Command, InvalidArgumentError, Option } from 'commander';
+import { type ClusterKind, type ClusterStatus, DEFAULT_NAMES, down, status, up } from './index.ts';
+
+const KINDS = Object.keys(DEFAULT_NAMES) as ClusterKind[];
+
+interface Options {
+  name?: string;
+  nodes?: number;
+  fresh?: boolean;
+}
+
+const program = new Command('cluster')
+  .usage('COMMAND [kind|control-plane]')
+  .description(
+    'Local Kubernetes clusters. `kind` has real nodes and pods and needs Docker (or Debian and root);\n' +
+      '`control-plane` has a real API server and fake nodes, as plain processes of any user, in seconds.',
+  )
+  .configureHelp({ showGlobalOptions: true })
+  .option('--debug', 'show stack traces');
+
+program
+  .command('up')
+  .description('make the cluster or repair it; prints how to use it')
+  .addArgument(kindArgument().default('kind'))
+  .addOption(nameOption())
+  .option('--nodes <count>', 'how many fake nodes (control-plane only)', count)
+  .option('--fresh', 'remove what is there first')
+  .action(async (kind: ClusterKind, options: Options) => {
+    if (kind === 'kind' && options.nodes !== undefined) throw new Error('--nodes is for control-plane clusters only.');
+    const cluster = kind === 'kind' ? await kindFrom(options) : await up('control-plane', options);
+    process.stdout.write(`${cluster.kubeconfigPath}\nexport KUBECONFIG='${cluster.kubeconfigPath}'\n`);
+  });
+
+program
+  .command('down')
+  .description('remove the cluster with all its data; without a kind, every cluster of this checkout')
+  .addArgument(kindArgument())
+  .addOption(nameOption())
+  .action(async (kind: ClusterKind | undefined, { name }: Options) => {
+    if (kind) return await down(kind, name);
+    const all = (await status()).filter((cluster) => name === undefined || cluster.name === name);
+    for (const cluster of all) await down(cluster.kind, cluster.name);
+  });
+
+program
+  .command('status')
+  .description('list the clusters of this checkout')
+  .action(async () => process.stdout.write(table(await status())));
+
+program
+  .command('kubeconfig')
+  .description("print the path of the cluster's kubeconfig")
+  .addArgument(kindArgument().default('kind'))
+  .addOption(nameOption())
+  .action(async (kind: ClusterKind, { name = DEFAULT_NAMES[kind] }: Options) => {
+    const cluster = (await status()).find((it) => it.kind === kind && it.name === name);
+    if (!cluster) throw new Error(`There is no ${kind} cluster "${name}". Make it: npm run cluster -- up ${kind}`);
+    process.stdout.write(`${cluster.kubeconfigPath}\n`);
+  });
+
+async function kindFrom({ name, fresh }: Options) {
+  if (fresh) await down('kind', name);
+  return await up('kind', name === undefined ? {} : { name });
+}
+
+function kindArgument(): Argument {
+  return new Argument('[kind]', 'which kind of cluster').choices(KINDS);
+}
+
+function nameOption(): Option {
+  return new Option('--name <name>', 'which of several (default: one name a kind)');
+}
+
+function count(text: string): number {
+  if (/^\d{1,5}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('a number is expected');
+}
+
+function table(clusters: ClusterStatus[]): string {
+  const rows = [
+    ['KIND', 'NAME', 'STATE', 'CONTEXT', 'DETAIL'],
+    ...clusters.map(({ kind, name, state, context, detail = '' }) => [kind, name, state, context, detail]),
+  ];
+  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
+  const line = (row: string[]) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ');
+  return rows.map((row) => `${line(row).trimEnd()}\n`).join('');
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  const shown = program.opts().debug ? (error instanceof Error ? error.stack : error) : errorMessage(error);
+  process.stderr.write(`${styleText('red', 'error:', { stream: process.stderr })} ${shown}\n`);
+  process.exitCode = 1;
+}
+
+function errorMessage(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
