@@ -1,0 +1,3 @@
+module bulkhead.dev/examples/worker
+
+go 1.25
