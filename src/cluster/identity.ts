@@ -1,0 +1,90 @@
+import { connect } from 'node:tls';
+import { z } from 'zod';
+import { type ClusterId, clusterId, type StoreId } from '../job/ids.ts';
+import { LABELS, MANAGER } from '../plan/objects.ts';
+import type { ClusterIdentity } from '../ports/cluster.ts';
+import type { KnownCluster } from '../ports/store.ts';
+import { listSchema } from './decode.ts';
+import type { Transport } from './transport.ts';
+
+const PROBE_TIMEOUT_MS = 3_000;
+
+const namespaceSchema = z.object({ metadata: z.object({ uid: z.string() }) });
+
+/** A cluster is the UID of its kube-system namespace, whatever its address. @throws ClusterError */
+export async function identify(transport: Transport): Promise<ClusterIdentity> {
+  const { contextName, server, tls } = transport.target;
+  const raw = namespaceSchema.parse(await transport.call('GET', '/api/v1/namespaces/kube-system'));
+  return { id: clusterId(raw.metadata.uid), contextName, server, caCertificate: tls.ca };
+}
+
+/** Whether cells of a store other than ours are in the cluster. @throws ClusterError */
+export async function holdsOtherStores(transport: Transport, storeId: StoreId): Promise<boolean> {
+  const labelSelector = `${LABELS.managedBy}=${MANAGER},${LABELS.store},${LABELS.store}!=${storeId}`;
+  const page = listSchema.parse(
+    await transport.call('GET', '/api/v1/namespaces', { query: { labelSelector, limit: '1' } }),
+  );
+  return (page.items ?? []).length > 0;
+}
+
+/**
+ * Whether the cluster that we knew still answers at its old address: a TLS handshake under its own CA succeeds only
+ * with its own API server, and needs no credentials that may be gone by now.
+ */
+export async function stillAnswers(known: KnownCluster): Promise<boolean> {
+  if (known.caCertificate === null) return false;
+  const url = new URL(known.server);
+  return new Promise((resolve) => {
+    const socket = connect({
+      host: url.hostname.replace(/^\[|\]$/g, ''),
+      port: Number(url.port || 443),
+      ca: known.caCertificate ?? undefined,
+      timeout: PROBE_TIMEOUT_MS,
+      // Only who signed the certificate matters here, not the name that we reached it by.
+      checkServerIdentity: () => undefined,
+    });
+    const done = (answer: boolean) => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once('secureConnect', () => done(true));
+    socket.once('timeout', () => done(false));
+    socket.once('error', () => done(false));
+  });
+}
+
+export type Admission =
+  | { readonly kind: 'same' }
+  /** A first cluster, or one that took a lost one's place. */
+  | { readonly kind: 'adopt'; readonly why: string }
+  /** A person must decide; `why` says what is the matter and what to do. */
+  | { readonly kind: 'refuse'; readonly why: string };
+
+export interface AdmissionInput {
+  readonly known: KnownCluster | null;
+  readonly found: ClusterIdentity;
+  /** Asked only when the answer matters. */
+  readonly oldAnswers: () => Promise<boolean>;
+  readonly otherStores: () => Promise<boolean>;
+  /** A cluster id that a person has accepted; null where none did. */
+  readonly accepted: ClusterId | null;
+}
+
+/**
+ * Whether the cluster at hand is the one that this store's jobs belong to (design: "Who is who"). A new UID is a lost
+ * and replaced cluster only under the same context name, when the old one answers no more and no other store lives
+ * there; in all other cases writing could run every job twice, so a person decides.
+ */
+export async function admit(input: AdmissionInput): Promise<Admission> {
+  const { known, found, accepted } = input;
+  if (!known) return { kind: 'adopt', why: `first cluster of this store (context ${found.contextName})` };
+  if (known.id === found.id) return { kind: 'same' };
+  if (accepted === found.id) return { kind: 'adopt', why: 'accepted by a person' };
+  const what = `the jobs live in cluster ${known.id} (context ${known.contextName}), but this is cluster ${found.id} (context ${found.contextName})`;
+  const remedy = `go back to the former context, or move every job here with: bulkhead run --accept-cluster ${found.id}`;
+  if (known.contextName !== found.contextName) return { kind: 'refuse', why: `${what}; ${remedy}` };
+  if (await input.oldAnswers()) return { kind: 'refuse', why: `${what}, and the former one still answers; ${remedy}` };
+  if (await input.otherStores())
+    return { kind: 'refuse', why: `${what}, and cells of another store are in it; ${remedy}` };
+  return { kind: 'adopt', why: `cluster ${known.id} was lost and replaced by ${found.id}` };
+}

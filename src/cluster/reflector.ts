@@ -1,0 +1,141 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ClusterError } from '../ports/cluster.ts';
+import { listSchema, watchEventSchema } from './decode.ts';
+import type { Transport } from './transport.ts';
+
+/** Answers of this size keep both sides' memory flat. */
+const PAGE_SIZE = 500;
+/** The API server ends a watch after this time plus up to as much again; a fresh one is then opened from where it stood. */
+const WATCH_SECONDS = 240;
+/** Bookmarks come about once a minute; a watch silent for longer than this is taken as dead (faults.md row 16). */
+const SILENCE_MS = 120_000;
+/** Tries in a row before the connection counts as lost, and the pause between them. */
+const TRIES = 3;
+const RETRY_PAUSE_MS = 300;
+const STREAM_PAUSE_MS = 100;
+
+/** Where a reflector puts what it learns. Called in order; must not throw. */
+export interface ReflectorSink {
+  /** The complete set at one moment: what is not in it was gone at `resourceVersion`. */
+  replaceAll(items: readonly unknown[], resourceVersion: string): void;
+  upsert(item: unknown): void;
+  remove(item: unknown): void;
+}
+
+export interface ReflectorOptions {
+  readonly path: string;
+  readonly labelSelector: string;
+  readonly sink: ReflectorSink;
+  readonly onSynced: () => void;
+}
+
+/** The server can no longer tell what happened since our version: list again. */
+class Expired extends Error {}
+
+/**
+ * Keeps a sink up to date with one collection: a paginated list, then watches with bookmarks, from version to version.
+ * Anything odd (410, an error in the stream, a silent stream) leads to a new list. Returns when `signal` aborts.
+ * @throws ClusterError when the API server could not be reached several times in a row
+ */
+export async function reflect(transport: Transport, options: ReflectorOptions, signal: AbortSignal): Promise<void> {
+  let failures = 0;
+  while (!signal.aborted) {
+    try {
+      let version = await list(transport, options, signal);
+      options.onSynced();
+      for (;;) {
+        failures = 0;
+        version = await watch(transport, options, version, signal);
+        if (signal.aborted) return;
+        // A server that ends every watch at once must not be asked in a tight loop.
+        await sleep(STREAM_PAUSE_MS, undefined, { signal });
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!isExpired(error)) failures += 1;
+      if (failures >= TRIES) throw asClusterError(error, options.path);
+      await sleep(RETRY_PAUSE_MS);
+    }
+  }
+}
+
+/** Also HTTP 410, in a watch or in the middle of a paginated list. */
+const isExpired = (error: unknown): boolean =>
+  error instanceof Expired || (error instanceof ClusterError && error.kind === 'conflict');
+
+const asClusterError = (error: unknown, path: string): ClusterError =>
+  error instanceof ClusterError
+    ? error
+    : new ClusterError('unavailable', `watching ${path}: ${error instanceof Error ? error.message : String(error)}`, {
+        cause: error,
+      });
+
+/** A consistent read: no resourceVersion means the newest state, so an API server that lags cannot hand us an old one. */
+async function list(transport: Transport, options: ReflectorOptions, signal: AbortSignal): Promise<string> {
+  const items: unknown[] = [];
+  let next: string | undefined;
+  do {
+    const query = {
+      labelSelector: options.labelSelector,
+      limit: String(PAGE_SIZE),
+      ...(next !== undefined && { continue: next }),
+    };
+    const page = listSchema.parse(await transport.call('GET', options.path, { query, signal }));
+    items.push(...(page.items ?? []));
+    next = page.metadata.continue || undefined;
+    if (next === undefined) {
+      options.sink.replaceAll(items, page.metadata.resourceVersion);
+      return page.metadata.resourceVersion;
+    }
+  } while (!signal.aborted);
+  throw new Expired();
+}
+
+/** @returns the version to go on from, after the server ended the stream in good order */
+async function watch(
+  transport: Transport,
+  options: ReflectorOptions,
+  from: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const silence = new AbortController();
+  const query = {
+    watch: '1',
+    allowWatchBookmarks: 'true',
+    labelSelector: options.labelSelector,
+    resourceVersion: from,
+    timeoutSeconds: String(Math.round(WATCH_SECONDS * (1 + Math.random()))),
+  };
+  let version = from;
+  let watchdog = setTimeout(() => silence.abort(), SILENCE_MS);
+  try {
+    for await (const line of transport.lines(options.path, query, AbortSignal.any([signal, silence.signal]))) {
+      clearTimeout(watchdog);
+      watchdog = setTimeout(() => silence.abort(), SILENCE_MS);
+      if (line !== '') version = deliver(options.sink, line) ?? version;
+    }
+    return version;
+  } catch (error) {
+    throw silence.signal.aborted ? new Expired('the watch fell silent', { cause: error }) : error;
+  } finally {
+    clearTimeout(watchdog);
+  }
+}
+
+function deliver(sink: ReflectorSink, line: string): string | undefined {
+  const event = watchEventSchema.parse(JSON.parse(line));
+  switch (event.type) {
+    case 'ADDED':
+    case 'MODIFIED':
+      sink.upsert(event.object);
+      break;
+    case 'DELETED':
+      sink.remove(event.object);
+      break;
+    case 'BOOKMARK':
+      break;
+    case 'ERROR':
+      throw new Expired(event.object.message ?? 'the watch reported an error');
+  }
+  return event.object.metadata?.resourceVersion;
+}

@@ -1,0 +1,71 @@
+import type { StoreId } from '../job/ids.ts';
+import { CELL_KIND_NAMES, LABELS, MANAGER } from '../plan/objects.ts';
+import type { Settled } from '../plan/observation.ts';
+import { CellCache, type CellChange } from './cell-cache.ts';
+import { KubernetesExecutor } from './executor.ts';
+import { collectionPath } from './paths.ts';
+import { type ReflectorOptions, reflect } from './reflector.ts';
+import type { Transport } from './transport.ts';
+
+const PODS_PATH = '/api/v1/pods';
+
+export interface SessionOptions {
+  readonly storeId: StoreId;
+  readonly settled: Map<string, Settled>;
+  readonly onChange: (change: CellChange) => void;
+}
+
+/**
+ * One unbroken view of one cluster: a cache that watches keep up to date, and an executor. It lives until the API server
+ * can no longer be reached; a new connection starts a new session with new lists, so that nothing missed in between
+ * stays missed.
+ */
+export class ClusterSession {
+  readonly cache: CellCache;
+  readonly executor: KubernetesExecutor;
+  readonly #transport: Transport;
+  readonly #storeId: StoreId;
+  readonly #abort = new AbortController();
+
+  constructor(transport: Transport, options: SessionOptions) {
+    this.#transport = transport;
+    this.#storeId = options.storeId;
+    this.cache = new CellCache(options.settled, options.onChange);
+    this.executor = new KubernetesExecutor(transport);
+  }
+
+  /**
+   * Watches until {@link stop} or until the cluster is lost. `onSynced` is called once, when every kind has been listed.
+   * @throws ClusterError when the cluster is lost
+   */
+  async run(onSynced: () => void): Promise<void> {
+    const sources = [
+      ...CELL_KIND_NAMES.map((kind) => ({ path: collectionPath(kind), sink: this.cache.sinkFor(kind) })),
+      { path: PODS_PATH, sink: this.cache.podSink() },
+    ];
+    const pending = new Set(sources.map((source) => source.path));
+    const labelSelector = `${LABELS.managedBy}=${MANAGER},${LABELS.store}=${this.#storeId}`;
+    const watchOne = (source: Pick<ReflectorOptions, 'path' | 'sink'>) =>
+      reflect(
+        this.#transport,
+        {
+          ...source,
+          labelSelector,
+          onSynced: () => {
+            if (pending.delete(source.path) && pending.size === 0) onSynced();
+          },
+        },
+        this.#abort.signal,
+      );
+    try {
+      await Promise.all(sources.map(watchOne));
+    } finally {
+      await this.stop();
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#abort.abort();
+    await this.#transport.close();
+  }
+}

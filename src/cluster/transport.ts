@@ -1,0 +1,189 @@
+import { Pool } from 'undici';
+import { z } from 'zod';
+import { ClusterError, type ClusterErrorKind } from '../ports/cluster.ts';
+import type { ClusterTarget } from './target.ts';
+
+/** Connections shared by all calls; watches have a pool of their own, so that they never starve calls. */
+const CALL_CONNECTIONS = 24;
+const WATCH_CONNECTIONS = 16;
+const CONNECT_TIMEOUT_MS = 5_000;
+export const CALL_TIMEOUT_MS = 10_000;
+/** A token read from a file or made by a plugin is asked for again after this time. */
+const HEADERS_MAX_AGE_MS = 30_000;
+
+export interface CallOptions {
+  readonly query?: Readonly<Record<string, string>>;
+  readonly body?: unknown;
+  readonly contentType?: string;
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+const statusSchema = z.object({
+  message: z.string().optional(),
+  reason: z.string().optional(),
+  details: z
+    .object({
+      causes: z.array(z.object({ reason: z.string().optional() })).optional(),
+      retryAfterSeconds: z.number().optional(),
+    })
+    .optional(),
+});
+
+/** HTTP to one API server: one shared pool of connections, bounded calls, typed errors. Decides nothing, retries nothing. */
+export class Transport {
+  readonly target: ClusterTarget;
+  readonly #calls: Pool;
+  readonly #watches: Pool;
+  readonly #basePath: string;
+  #headers: { readonly value: Readonly<Record<string, string>>; readonly readAt: number } | null = null;
+
+  constructor(target: ClusterTarget) {
+    this.target = target;
+    const url = new URL(target.server);
+    this.#basePath = url.pathname.replace(/\/+$/, '');
+    const connect = {
+      timeout: CONNECT_TIMEOUT_MS,
+      keepAlive: true,
+      rejectUnauthorized: !target.tls.insecure,
+      ...(target.tls.ca !== null && { ca: target.tls.ca }),
+      ...(target.tls.cert !== null && { cert: target.tls.cert }),
+      ...(target.tls.key !== null && { key: target.tls.key }),
+      ...(target.tls.serverName !== null && { servername: target.tls.serverName }),
+    };
+    this.#calls = new Pool(url.origin, { connections: CALL_CONNECTIONS, connect });
+    this.#watches = new Pool(url.origin, { connections: WATCH_CONNECTIONS, connect, bodyTimeout: 0 });
+  }
+
+  /**
+   * One call, one answer, parsed as JSON.
+   * @throws ClusterError on any answer but 2xx, on a broken connection and after `timeoutMs`
+   */
+  async call(method: Method, path: string, options: CallOptions = {}): Promise<unknown> {
+    const timeout = AbortSignal.timeout(options.timeoutMs ?? CALL_TIMEOUT_MS);
+    const signal = options.signal ? AbortSignal.any([options.signal, timeout]) : timeout;
+    const what = `${method} ${path}`;
+    try {
+      const response = await this.#calls.request({
+        method,
+        path: this.#url(path, options.query),
+        headers: {
+          ...(await this.#authentication()),
+          accept: 'application/json',
+          ...(options.body !== undefined && { 'content-type': options.contentType ?? 'application/json' }),
+        },
+        body: options.body === undefined ? null : JSON.stringify(options.body),
+        signal,
+      });
+      const text = await response.body.text();
+      if (response.statusCode >= 300) throw errorOf(what, response.statusCode, text, response.headers['retry-after']);
+      return parseJson(what, text);
+    } catch (error) {
+      throw error instanceof ClusterError ? error : broken(what, error);
+    }
+  }
+
+  /** A response that goes on: the lines of a watch or of a log. @throws ClusterError */
+  async *lines(path: string, query: Readonly<Record<string, string>>, signal: AbortSignal): AsyncGenerator<string> {
+    const what = `GET ${path}`;
+    try {
+      const response = await this.#watches.request({
+        method: 'GET',
+        path: this.#url(path, query),
+        headers: { ...(await this.#authentication()), accept: 'application/json' },
+        signal,
+        headersTimeout: CALL_TIMEOUT_MS,
+      });
+      if (response.statusCode >= 300) {
+        throw errorOf(what, response.statusCode, await response.body.text(), response.headers['retry-after']);
+      }
+      yield* splitLines(response.body);
+    } catch (error) {
+      throw error instanceof ClusterError ? error : broken(what, error);
+    }
+  }
+
+  /** Ends all connections, also those in use. */
+  async close(): Promise<void> {
+    await Promise.all([this.#calls.destroy(), this.#watches.destroy()]);
+  }
+
+  #url(path: string, query: Readonly<Record<string, string>> | undefined): string {
+    const search = new URLSearchParams(query).toString();
+    return `${this.#basePath}${path}${search ? `?${search}` : ''}`;
+  }
+
+  async #authentication(): Promise<Readonly<Record<string, string>>> {
+    const now = performance.now();
+    if (!this.#headers || now - this.#headers.readAt > HEADERS_MAX_AGE_MS) {
+      this.#headers = { value: await this.target.headers(), readAt: now };
+    }
+    return this.#headers.value;
+  }
+}
+
+async function* splitLines(body: AsyncIterable<Buffer>): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  for await (const chunk of body) {
+    const parts = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+    rest = parts.pop() ?? '';
+    yield* parts;
+  }
+  if (rest !== '') yield rest;
+}
+
+function parseJson(what: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new ClusterError('unavailable', `${what}: the answer was cut short or is no JSON`, { cause: error });
+  }
+}
+
+function broken(what: string, error: unknown): ClusterError {
+  const cause = error instanceof Error ? error : new Error(String(error));
+  const text = cause.name === 'TimeoutError' ? 'no answer in time' : cause.message || cause.name;
+  return new ClusterError('unavailable', `${what}: ${text}`, { cause });
+}
+
+function kindOf(status: number, terminating: boolean): ClusterErrorKind {
+  if (terminating) return 'terminating';
+  switch (status) {
+    case 401:
+      return 'unauthorized';
+    case 403:
+      return 'forbidden';
+    case 404:
+      return 'gone';
+    case 409:
+    case 410:
+      return 'conflict';
+    case 400:
+    case 405:
+    case 413:
+    case 415:
+    case 422:
+      return 'invalid';
+    case 429:
+      return 'throttled';
+    default:
+      return 'unavailable';
+  }
+}
+
+/** The API server's own words; a body that is no Status is quoted in short. */
+function errorOf(what: string, code: number, text: string, retryAfter: string | string[] | undefined): ClusterError {
+  let status: z.infer<typeof statusSchema> = {};
+  try {
+    status = statusSchema.parse(JSON.parse(text));
+  } catch {
+    // A proxy's or a load balancer's own page: its code and first words are all there is to say.
+  }
+  const terminating = status.details?.causes?.some((c) => c.reason === 'NamespaceTerminating') ?? false;
+  const seconds = Number(retryAfter) || status.details?.retryAfterSeconds;
+  const message = `${what}: ${code} ${status.message ?? text.slice(0, 200)}`;
+  return new ClusterError(kindOf(code, terminating), message, seconds ? { retryAfterMs: seconds * 1000 } : {});
+}

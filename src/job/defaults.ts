@@ -1,0 +1,101 @@
+import { canonicalQuantity, quantityMilli } from './quantity.ts';
+import type { JobSpec, PeerSpec, ProbeSpec } from './spec.ts';
+
+/** Processor and memory in canonical form. */
+export interface Resources {
+  readonly cpu: string;
+  readonly memory: string;
+}
+
+/** A goal with every field decided: what the plan and the engines work on. */
+export interface EffectiveSpec {
+  readonly container: {
+    readonly image: string;
+    readonly command: readonly string[];
+    readonly args: readonly string[];
+    readonly env: NonNullable<JobSpec['container']['env']>;
+    readonly ports: readonly {
+      readonly name: string;
+      readonly port: number;
+      readonly protocol: 'TCP' | 'UDP' | 'SCTP';
+    }[];
+    readonly probes: {
+      readonly readiness: ProbeSpec | null;
+      readonly liveness: ProbeSpec | null;
+      readonly startup: ProbeSpec | null;
+    };
+    readonly runAsUser: number;
+  };
+  readonly workers: { readonly replicas: number; readonly requests: Resources; readonly limits: Resources };
+  readonly network: { readonly egress: readonly PeerSpec[]; readonly ingress: readonly PeerSpec[] };
+  readonly tier: 'namespace';
+  readonly suspended: boolean;
+}
+
+/**
+ * The lowest layer: what a job gets where nothing above says otherwise. The user id is the one that distroless images
+ * call `nonroot`. Stored goals never contain these, so changing them here changes every job that did not choose.
+ */
+export const BUILT_IN_DEFAULTS = {
+  replicas: 1,
+  requests: { cpu: '100m', memory: '128Mi' },
+  limits: { cpu: '1', memory: '256Mi' },
+  runAsUser: 65532,
+  tier: 'namespace',
+} as const;
+
+type WrittenResources = { cpu?: string | number | undefined; memory?: string | number | undefined } | undefined;
+
+function resources(written: WrittenResources, fallback: Resources): Resources {
+  return {
+    cpu: canonicalQuantity(String(written?.cpu ?? fallback.cpu)),
+    memory: canonicalQuantity(String(written?.memory ?? fallback.memory)),
+  };
+}
+
+/** The goal's layers merged into one value. Pure: the same spec always gives the same result. */
+export function effectiveSpec(spec: JobSpec): EffectiveSpec {
+  const { container, workers, network } = spec;
+  return {
+    container: {
+      image: container.image,
+      command: container.command ?? [],
+      args: container.args ?? [],
+      env: container.env ?? [],
+      ports: (container.ports ?? []).map((p) => ({ name: p.name, port: p.port, protocol: p.protocol ?? 'TCP' })),
+      probes: {
+        readiness: container.probes?.readiness ?? null,
+        liveness: container.probes?.liveness ?? null,
+        startup: container.probes?.startup ?? null,
+      },
+      runAsUser: container.runAsUser ?? BUILT_IN_DEFAULTS.runAsUser,
+    },
+    workers: {
+      replicas: workers?.replicas ?? BUILT_IN_DEFAULTS.replicas,
+      requests: resources(workers?.resources?.requests, BUILT_IN_DEFAULTS.requests),
+      limits: resources(workers?.resources?.limits, BUILT_IN_DEFAULTS.limits),
+    },
+    network: { egress: network?.egress ?? [], ingress: network?.ingress ?? [] },
+    tier: spec.isolation?.tier ?? BUILT_IN_DEFAULTS.tier,
+    suspended: spec.suspended ?? false,
+  };
+}
+
+/** A rule that the merged goal breaks though each layer on its own is well formed. */
+export interface EffectiveProblem {
+  readonly path: readonly (string | number)[];
+  readonly found: string;
+  readonly expected: string;
+}
+
+/** Checks the merged goal. Empty when it can run. */
+export function effectiveProblems(spec: EffectiveSpec): EffectiveProblem[] {
+  const { requests, limits } = spec.workers;
+  return (['cpu', 'memory'] as const)
+    .filter((r) => quantityMilli(requests[r]) > quantityMilli(limits[r]))
+    .map((r) => ({
+      path: ['spec', 'workers', 'resources', 'requests', r],
+      found: requests[r],
+      expected: `at most the limit, ${limits[r]}; set spec.workers.resources.limits.${r} to ${requests[r]} or more`,
+    }));
+}

@@ -1,0 +1,45 @@
+import type { ClusterId, JobId, Revision } from './ids.ts';
+
+/** Conditions after kstatus: Reconciling and Stalled are absent when false; Ready is always there. */
+export type ConditionType = 'Ready' | 'Reconciling' | 'Stalled';
+
+export interface Condition {
+  readonly type: ConditionType;
+  readonly status: 'True' | 'False' | 'Unknown';
+  /** Stable CamelCase word that programs may compare. */
+  readonly reason: string;
+  /** A sentence for people: what is the matter and, where something can be done, what to do. */
+  readonly message: string;
+  /** ISO time of the last change of `status`; a new reason or message alone does not move it. */
+  readonly lastTransitionTime: string;
+}
+
+/** One word for a column. The conditions say why. */
+export type Phase = 'Pending' | 'Progressing' | 'Running' | 'Degraded' | 'Suspended' | 'Waiting' | 'Deleting' | 'Gone';
+
+export interface WorkerCounts {
+  readonly desired: number;
+  readonly ready: number;
+  /** Container restarts of the pods that are there now. */
+  readonly restarts: number;
+}
+
+/** What will be done next, and why; also "nothing" has a reason. */
+export interface NextStep {
+  readonly action: string;
+  readonly why: string;
+}
+
+/** What was last seen of a job. Disposable: it can be made again from the goal and the cluster. */
+export interface JobStatus {
+  readonly jobId: JobId;
+  /** The goal revision that everything here speaks of. */
+  readonly observedRevision: Revision;
+  readonly clusterId: ClusterId;
+  readonly phase: Phase;
+  readonly conditions: readonly Condition[];
+  readonly workers: WorkerCounts;
+  /** Namespace of the cell. */
+  readonly cell: string;
+  readonly next: readonly NextStep[];
+}

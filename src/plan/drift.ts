@@ -1,0 +1,73 @@
+import { canonicalJson } from '../job/canonical.ts';
+import { type CellKind, type KubeObject, LABEL_PREFIX } from './objects.ts';
+
+/** One field that is not as the goal says. */
+export interface Drift {
+  readonly path: string;
+  readonly wanted: string;
+  readonly found: string;
+}
+
+/** Fields that the API server allocates: it keeps them when a replacement leaves them out, and they are never drift. */
+const SERVER_ALLOCATED: Partial<Record<CellKind, ReadonlySet<string>>> = {
+  Service: new Set(['spec.clusterIP', 'spec.clusterIPs', 'spec.ipFamilies', 'spec.ipFamilyPolicy']),
+  Namespace: new Set(['spec']),
+  ServiceAccount: new Set(['secrets', 'imagePullSecrets']),
+};
+
+/** Every server-defaulted field is rendered, so anything else in a live object was put there by somebody. */
+const isEmpty = (value: unknown): boolean =>
+  value === null || value === undefined || (typeof value === 'object' && Object.keys(value).length === 0);
+
+const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const show = (value: unknown): string => (value === undefined ? 'nothing' : canonicalJson(value));
+
+function compare(path: string, wanted: unknown, found: unknown, allocated: ReadonlySet<string>): Drift[] {
+  if (isEmpty(wanted) && isEmpty(found)) return [];
+  if (isMap(wanted) && isMap(found)) {
+    const keys = [...new Set([...Object.keys(wanted), ...Object.keys(found)])].sort();
+    return keys.flatMap((key) => {
+      const inner = path === '' ? key : `${path}.${key}`;
+      if (wanted[key] === undefined && allocated.has(inner)) return [];
+      return compare(inner, wanted[key], found[key], allocated);
+    });
+  }
+  if (Array.isArray(wanted) && Array.isArray(found) && wanted.length === found.length) {
+    return wanted.flatMap((entry, index) => compare(`${path}[${index}]`, entry, found[index], allocated));
+  }
+  return canonicalJson(wanted) === canonicalJson(found) ? [] : [{ path, wanted: show(wanted), found: show(found) }];
+}
+
+/** Labels and annotations are shared with others: ours must be as we say, and nobody else may use our prefix. */
+function compareShared(field: 'labels' | 'annotations', wanted: KubeObject, found: KubeObject): Drift[] {
+  const mine = wanted.metadata[field] ?? {};
+  const theirs = found.metadata[field] ?? {};
+  const keys = [...new Set([...Object.keys(mine), ...Object.keys(theirs).filter((k) => k.startsWith(LABEL_PREFIX))])];
+  return keys
+    .sort()
+    .filter((key) => mine[key] !== theirs[key])
+    .map((key) => ({ path: `metadata.${field}[${key}]`, wanted: show(mine[key]), found: show(theirs[key]) }));
+}
+
+/**
+ * Where a live object is not what the goal asks for; empty when it is. Status and server-set metadata do not count,
+ * everything else does: a field that somebody added is drift as much as one that somebody changed.
+ */
+export function drift(wanted: KubeObject, found: KubeObject): Drift[] {
+  const allocated = SERVER_ALLOCATED[wanted.kind] ?? new Set<string>();
+  const body = ({ metadata: _metadata, status: _status, ...rest }: KubeObject): Record<string, unknown> => rest;
+  return [
+    ...compareShared('labels', wanted, found),
+    ...compareShared('annotations', wanted, found),
+    ...compare('', body(wanted), body(found), allocated),
+  ];
+}
+
+/** A sentence of at most three fields. */
+export function driftText(drifts: readonly Drift[]): string {
+  const shown = drifts.slice(0, 3).map((d) => `${d.path} is ${d.found}, the goal says ${d.wanted}`);
+  const more = drifts.length - shown.length;
+  return more > 0 ? `${shown.join('; ')}; and ${more} more` : shown.join('; ');
+}

@@ -1,0 +1,46 @@
+import type { EffectiveSpec } from '../../job/defaults.ts';
+import type { PeerSpec } from '../../job/spec.ts';
+import { LABELS } from '../objects.ts';
+
+/** Cluster DNS, where every common distribution runs it. Port 53 of other places stays closed: DNS is a way out. */
+const DNS_RULE = {
+  to: [
+    {
+      namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'kube-system' } },
+      podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } },
+    },
+  ],
+  ports: [
+    { port: 53, protocol: 'UDP' },
+    { port: 53, protocol: 'TCP' },
+  ],
+};
+
+const renderPorts = (peer: PeerSpec) =>
+  (peer.ports ?? []).map((p) => ({ port: p.port, protocol: p.protocol ?? 'TCP' }));
+
+/** A job is named within its own tenant, so a spec can never open a way to another tenant's workers. */
+function renderPeer(peer: PeerSpec, tenant: string, storeId: string): Record<string, unknown> {
+  if (peer.cidr !== undefined) return { ipBlock: { cidr: peer.cidr } };
+  return {
+    namespaceSelector: {
+      matchLabels: { [LABELS.store]: storeId, [LABELS.tenant]: tenant, [LABELS.job]: peer.job ?? '' },
+    },
+  };
+}
+
+/** Default deny both ways; DNS and what the spec names are allowed, nothing else. */
+export function networkPolicySpec(spec: EffectiveSpec, tenant: string, storeId: string): Record<string, unknown> {
+  return {
+    podSelector: {},
+    policyTypes: ['Ingress', 'Egress'],
+    ingress: spec.network.ingress.map((peer) => ({
+      from: [renderPeer(peer, tenant, storeId)],
+      ports: renderPorts(peer),
+    })),
+    egress: [
+      DNS_RULE,
+      ...spec.network.egress.map((peer) => ({ to: [renderPeer(peer, tenant, storeId)], ports: renderPorts(peer) })),
+    ],
+  };
+}

@@ -1,0 +1,182 @@
+import type { Goal } from '../job/goal.ts';
+import { type ClusterId, type JobId, jobName, type StoreId } from '../job/ids.ts';
+import type { JobStatus } from '../job/status.ts';
+import { cellNamespace } from '../plan/names.ts';
+import { errorFields, type Log } from '../ports/log.ts';
+import { type EventStore, type Fence, type StatusStore, StoreError } from '../ports/store.ts';
+import type { GoalFeed } from './goal-feed.ts';
+import { KeyQueue } from './queue.ts';
+import { type CellView, type ReconcileResult, reconcile } from './reconciler.ts';
+
+/** Jobs worked on at the same time: enough to keep an API server busy, few enough that a hung one is no crowd. */
+const CONCURRENCY = 16;
+
+export interface ControllerDeps {
+  readonly storeId: StoreId;
+  readonly goals: GoalFeed;
+  readonly statuses: StatusStore & EventStore;
+  readonly log: Log;
+  /** The current proof of ownership; null means: write nothing. */
+  readonly fence: () => Fence | null;
+  /** The store says that the fence is outdated. */
+  readonly onFenced: () => void;
+}
+
+/** What the controller acts on while it is active. */
+export interface ActiveCluster {
+  readonly clusterId: ClusterId;
+  readonly cell: CellView;
+}
+
+/**
+ * Turns hints into reconciles: a queue of keys, a bounded number of workers, and what is needed to wake the right jobs.
+ * It is active only between {@link activate} and {@link deactivate}; outside of that it touches nothing.
+ */
+export class Controller {
+  readonly #deps: ControllerDeps;
+  readonly #queue: KeyQueue<JobId>;
+  readonly #previous = new Map<JobId, JobStatus>();
+  /** Whose cell a namespace is: several jobs while an earlier one of the same name still ends. */
+  readonly #tenants = new Map<string, Set<JobId>>();
+  readonly #orphans = new Set<string>();
+  #active: ActiveCluster | null = null;
+  #running = 0;
+  #idle: (() => void)[] = [];
+
+  constructor(deps: ControllerDeps) {
+    this.#deps = deps;
+    this.#queue = new KeyQueue<JobId>(() => this.#pump());
+  }
+
+  /** Starts to act. Reads what was last stored, so that an unchanged job's status is not written again. @throws StoreError */
+  async activate(cluster: ActiveCluster): Promise<void> {
+    this.#previous.clear();
+    for (const { status } of await this.#deps.statuses.statuses()) this.#previous.set(status.jobId, status);
+    this.#active = cluster;
+    this.#deps.goals.forget();
+    await this.#deps.goals.resync();
+  }
+
+  /** Stops to act; reconciles in hand stop before their next write. */
+  deactivate(): void {
+    this.#active = null;
+    this.#queue.clear();
+    this.#tenants.clear();
+  }
+
+  /** Something may have changed about this job. */
+  wake(id: JobId): void {
+    if (this.#active) this.#queue.add(id);
+  }
+
+  /** Something changed in this namespace. */
+  wakeNamespace(namespace: string, labelledJob: JobId | null): void {
+    for (const id of this.#tenants.get(namespace) ?? []) this.wake(id);
+    if (labelledJob) this.wake(labelledJob);
+  }
+
+  /** Resolves when no reconcile is in hand. */
+  async drained(): Promise<void> {
+    if (this.#running === 0) return;
+    await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  get depth(): number {
+    return this.#queue.depth;
+  }
+
+  #pump(): void {
+    while (this.#active && this.#running < CONCURRENCY) {
+      const id = this.#queue.take();
+      if (!id) return;
+      this.#running += 1;
+      void this.#work(id, this.#active).finally(() => {
+        this.#running -= 1;
+        this.#queue.done(id);
+        if (this.#running === 0) for (const resolve of this.#idle.splice(0)) resolve();
+        this.#pump();
+      });
+    }
+  }
+
+  async #work(id: JobId, cluster: ActiveCluster): Promise<void> {
+    try {
+      const goal = await this.#deps.goals.load(id);
+      if (!goal) return this.#orphan(id);
+      this.#remember(goal);
+      const result = await reconcile({
+        storeId: this.#deps.storeId,
+        clusterId: cluster.clusterId,
+        goal,
+        previous: this.#previous.get(id) ?? null,
+        cell: cluster.cell,
+        mayWrite: () => this.#active === cluster && this.#deps.fence() !== null,
+        now: Date.now,
+      });
+      await this.#save(id, result);
+      this.#schedule(id, goal, result, cluster);
+    } catch (error) {
+      this.#failed(id, error);
+    }
+  }
+
+  async #save(id: JobId, result: ReconcileResult): Promise<void> {
+    if (!result.changed && result.events.length === 0) return;
+    const fence = this.#deps.fence();
+    if (!fence) return;
+    if (result.changed) {
+      await this.#deps.statuses.saveStatus(fence, result.status);
+      this.#previous.set(id, result.status);
+    }
+    if (result.events.length > 0) await this.#deps.statuses.appendEvents(fence, result.events);
+  }
+
+  #schedule(id: JobId, goal: Goal, { next, status }: ReconcileResult, cluster: ActiveCluster): void {
+    if (this.#active !== cluster) return;
+    if (status.phase === 'Gone') this.#forget(goal);
+    switch (next.kind) {
+      case 'idle':
+        this.#queue.succeeded(id);
+        return;
+      case 'at':
+        this.#queue.succeeded(id);
+        this.#queue.addAfter(id, Math.max(0, next.time - Date.now()));
+        return;
+      case 'retry':
+        if (next.afterMs !== null) this.#queue.addAfter(id, next.afterMs);
+        else this.#queue.retry(id);
+    }
+  }
+
+  #failed(id: JobId, error: unknown): void {
+    if (error instanceof StoreError && error.kind === 'fenced') {
+      this.#deps.onFenced();
+      return;
+    }
+    const afterMs = this.#queue.retry(id);
+    // The loss of the store is said once elsewhere; here only what is this job's own.
+    if (error instanceof StoreError) return;
+    this.#deps.log.error({ ...errorFields(error), job: id, afterMs }, 'a reconcile failed; it is tried again');
+  }
+
+  /** A cell whose job the store has never heard of is reported and left alone. */
+  #orphan(id: JobId): void {
+    if (this.#orphans.has(id)) return;
+    this.#orphans.add(id);
+    this.#deps.log.warn({ job: id }, 'a cell without a goal is in the cluster; see: bulkhead orphans');
+  }
+
+  #remember(goal: Goal): void {
+    const namespace = cellNamespace(this.#deps.storeId, goal.job);
+    const jobs = this.#tenants.get(namespace) ?? new Set();
+    this.#tenants.set(namespace, jobs.add(goal.job.id));
+  }
+
+  #forget(goal: Goal): void {
+    const namespace = cellNamespace(this.#deps.storeId, goal.job);
+    this.#tenants.get(namespace)?.delete(goal.job.id);
+    this.#previous.delete(goal.job.id);
+    this.#deps.log.info({ job: jobName(goal.job) }, 'the job is gone');
+    for (const id of this.#tenants.get(namespace) ?? []) this.wake(id);
+  }
+}
