@@ -7,8 +7,8 @@
  */
 const FORMAT = /^([0-9]+)(?:\.([0-9]+))?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$/;
 
-const DECIMAL = ['m', '', 'k', 'M', 'G', 'T', 'P', 'E'] as const;
-const BINARY = ['Ki', 'Mi', 'Gi', 'Ti', 'Pi', 'Ei'] as const;
+const DECIMAL: readonly string[] = ['m', '', 'k', 'M', 'G', 'T', 'P', 'E'];
+const BINARY: readonly string[] = ['Ki', 'Mi', 'Gi', 'Ti', 'Pi', 'Ei'];
 
 /** What a quantity must look like, for error messages. */
 export const QUANTITY_EXPECTED = 'a quantity such as 500m, 2, 256Mi or 1.5Gi';
@@ -19,9 +19,9 @@ interface Parsed {
 }
 
 function suffixMilli(suffix: string): bigint {
-  const binary = BINARY.findIndex((s) => s === suffix);
+  const binary = BINARY.indexOf(suffix);
   if (binary >= 0) return 1000n * 1024n ** BigInt(binary + 1);
-  return 1000n ** BigInt(DECIMAL.findIndex((s) => s === suffix));
+  return 1000n ** BigInt(DECIMAL.indexOf(suffix));
 }
 
 function parse(text: string): Parsed | null {

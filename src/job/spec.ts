@@ -117,9 +117,10 @@ const peer = z
   })
   .refine((p) => (p.cidr !== undefined) !== (p.job !== undefined), { error: 'expected exactly one of cidr, job' });
 
+/** Indexes of the entries whose name an earlier entry has. */
 function duplicatesOf(list: readonly { name: string }[] | undefined): number[] {
-  const seen = new Set<string>();
-  return (list ?? []).flatMap((entry, index) => (seen.has(entry.name) ? [index] : (seen.add(entry.name), [])));
+  const names = (list ?? []).map((entry) => entry.name);
+  return names.flatMap((name, index) => (names.indexOf(name) < index ? [index] : []));
 }
 
 const container = z

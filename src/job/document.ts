@@ -1,0 +1,143 @@
+import { Buffer } from 'node:buffer';
+import { stringify } from 'yaml';
+import { checkJob } from './check.ts';
+import type { JobName } from './ids.ts';
+import { formatPath, formatPosition, type Path, type Position, type Problem } from './problem.ts';
+import { inSchemaOrder } from './schema-fields.ts';
+import { API_VERSION, type JobSpec, KIND, type StreamJob, streamJobSchema } from './spec.ts';
+import {
+  composeDocument,
+  type DocumentText,
+  MAX_DOCUMENT_BYTES,
+  MAX_DOCUMENTS,
+  MAX_FILE_BYTES,
+  splitDocuments,
+} from './yaml-text.ts';
+import { plainDocument } from './yaml-values.ts';
+
+/** A job as it was written, and the place of its name. */
+export interface ParsedJob {
+  readonly job: StreamJob;
+  readonly position: Position;
+}
+
+export interface ParsedFile {
+  readonly jobs: readonly ParsedJob[];
+  readonly problems: readonly Problem[];
+}
+
+/** Where reading a file ends: nobody mends more at once, and the list itself must not grow without a bound. */
+const MAX_PROBLEMS = 10_000;
+
+type Place = (offset: number, message: string, path?: Path) => Problem;
+
+/** Reads one document. Null when it is empty, as a comment between two `---` is. */
+function parseDocument(
+  document: DocumentText,
+  fileName: string,
+): { job: ParsedJob | null; problems: Problem[] } | null {
+  const { tree, findings, lines } = composeDocument(document.text);
+  const position = (offset: number): Position => {
+    const { line, col } = lines.linePos(offset);
+    return { file: fileName, line: document.linesBefore + Math.max(line, 1), column: Math.max(col, 1) };
+  };
+  const place: Place = (offset, message, path = []) => ({
+    position: position(offset),
+    path: formatPath(path),
+    message,
+  });
+
+  if (findings.length > 0 || tree === null)
+    return { job: null, problems: findings.map((f) => place(f.offset, f.message)) };
+  const plain = plainDocument(tree);
+  if (plain.value === null && plain.findings.length === 0) return null;
+  const checked = checkJob(plain.value, plain.refused);
+  const problems = [
+    ...plain.findings.map((f) => place(f.offset, f.message, f.path)),
+    ...checked.findings.map((f) => place(plain.spanOf(f.path)[f.place], f.message, f.path)),
+  ];
+  const job =
+    checked.job !== null && problems.length === 0
+      ? { job: checked.job, position: position(plain.spanOf(['metadata', 'name']).value) }
+      : null;
+  return { job, problems };
+}
+
+/**
+ * Reads every document of a file, YAML or JSON. Never throws: whatever is wrong with whatever text becomes problems, of
+ * all documents at once. A caller that finds any problem must use none of the jobs.
+ * @param fileName what positions call the file
+ */
+export function parseDocuments(text: string, fileName: string): ParsedFile {
+  const jobs: ParsedJob[] = [];
+  const problems: Problem[] = [];
+  const complain = (line: number, message: string): void => {
+    problems.push({ position: { file: fileName, line, column: 1 }, path: '', message });
+  };
+  if (Buffer.byteLength(text) > MAX_FILE_BYTES) {
+    complain(1, 'found a file of more than 8 MiB, expected a smaller one; split it');
+    return { jobs, problems };
+  }
+  let documents = 0;
+  for (const document of splitDocuments(text)) {
+    const line = document.linesBefore + 1;
+    if (problems.length >= MAX_PROBLEMS) {
+      complain(
+        line,
+        `found more than ${MAX_PROBLEMS} problems before this place, expected fewer; the rest was not read`,
+      );
+      break;
+    }
+    if (documents >= MAX_DOCUMENTS) {
+      complain(line, `found more than ${MAX_DOCUMENTS} documents, expected fewer; split the file`);
+      break;
+    }
+    if (Buffer.byteLength(document.text) > MAX_DOCUMENT_BYTES) {
+      documents += 1;
+      complain(line, 'found a document of more than 1 MiB, expected a smaller one');
+      continue;
+    }
+    const parsed = parseDocument(document, fileName);
+    if (parsed === null) continue;
+    documents += 1;
+    for (const problem of parsed.problems) problems.push(problem);
+    if (parsed.job !== null) jobs.push(parsed.job);
+  }
+  if (documents === 0 && problems.length === 0) complain(1, `found no document, expected at least one ${KIND}`);
+  return { jobs, problems };
+}
+
+/** Jobs that are there more than once in one invocation, over all of its files: each is named with its first place. */
+export function duplicateJobs(jobs: readonly ParsedJob[]): Problem[] {
+  const first = new Map<string, Position>();
+  const problems: Problem[] = [];
+  for (const { job, position } of jobs) {
+    const name = `${job.metadata.namespace}/${job.metadata.name}`;
+    const other = first.get(name);
+    if (other === undefined) first.set(name, position);
+    else {
+      const message = `found the job ${name}, which is also at ${formatPosition(other)}; expected each job once`;
+      problems.push({ position, path: 'metadata.name', message });
+    }
+  }
+  return problems;
+}
+
+/**
+ * A job as people write it: fields in the order of the definition, nothing that was not set. {@link parseDocuments}
+ * reads the same job from it, and so does a reader of YAML 1.1 such as kubectl: what that would take for a number, a
+ * date or a yes is put in quotes.
+ */
+export function toYaml(job: JobName & { readonly spec: JobSpec }): string {
+  const document = {
+    apiVersion: API_VERSION,
+    kind: KIND,
+    metadata: { name: job.name, namespace: job.tenant },
+    spec: job.spec,
+  };
+  return stringify(inSchemaOrder(streamJobSchema, document), {
+    aliasDuplicateObjects: false,
+    compat: 'yaml-1.1',
+    lineWidth: 0,
+  });
+}

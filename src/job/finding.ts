@@ -1,0 +1,103 @@
+import { z } from 'zod';
+import type { Json } from './canonical.ts';
+import { formatPath, type Path, quoted } from './problem.ts';
+import { fieldNames, pathsOf, schemaAt } from './schema-fields.ts';
+import { nearest } from './suggest.ts';
+
+type Issue = z.core.$ZodIssue;
+
+/** A mistake in a document's content; `place` says whether it is about a field's name or about its value. */
+export interface JobFinding {
+  readonly path: Path;
+  readonly place: 'key' | 'value';
+  readonly message: string;
+}
+
+// People write secrets into these, also by mistake; an error message ends up in logs.
+const SECRET_PATHS = /^spec\.container\.(env\[\d+\]\.value|args\b|command\b|probes\.\w+\.exec\b)/;
+
+export const isMap = (value: unknown): value is Record<string, Json> =>
+  value !== null && typeof value === 'object' && !Array.isArray(value);
+export const issuePath = (issue: Issue): Path => issue.path.filter((step) => typeof step !== 'symbol');
+
+/** What `path` leads to; undefined when nothing is written there. */
+export function valueAt(value: Json | undefined, path: Path): Json | undefined {
+  let current: unknown = value;
+  for (const step of path) {
+    if (current === null || typeof current !== 'object' || !Object.hasOwn(current, step)) return undefined;
+    current = (current as Record<string | number, unknown>)[step];
+  }
+  return current as Json | undefined;
+}
+
+/** A value as a sentence names it. */
+export function found(value: Json | undefined, path: Path): string {
+  if (value === undefined || value === null) return 'nothing';
+  if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : `a list of ${value.length}`;
+  if (typeof value === 'object') return Object.keys(value).length === 0 ? 'an empty map' : 'a map';
+  const isSecret = SECRET_PATHS.test(formatPath(path));
+  if (typeof value === 'string') return isSecret ? 'a text' : quoted(value);
+  return isSecret ? `a ${typeof value}` : String(value);
+}
+
+const KINDS: Readonly<Record<string, string>> = {
+  object: 'a map',
+  record: 'a map',
+  array: 'a list',
+  string: 'text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+};
+
+function bound(issue: Issue): string | null {
+  if (issue.code !== 'too_big' && issue.code !== 'too_small') return null;
+  const limit = issue.code === 'too_big' ? `at most ${issue.maximum}` : `at least ${issue.minimum}`;
+  return issue.origin === 'array' ? `${limit} entries` : issue.origin === 'string' ? `${limit} characters` : limit;
+}
+
+/** What the definition wants: in its own words where it has some. */
+function wanted(issue: Issue, actual: Json | undefined): string {
+  if (issue.code === 'invalid_type' && issue.expected === 'string') {
+    if (typeof actual === 'number' || typeof actual === 'boolean') {
+      const isSecret = SECRET_PATHS.test(formatPath(issuePath(issue)));
+      return isSecret ? 'text: put it in quotes' : `text: put it in quotes, "${actual}"`;
+    }
+    // The rules for the text say more than "text" does, and only a text makes them speak.
+    const rules = schemaAt(issuePath(issue));
+    const first = rules && z.safeParse(rules, '').error?.issues[0];
+    return first && first.code !== 'invalid_type' ? wanted(first, '') : 'text';
+  }
+  if (issue.message.startsWith('expected ')) return issue.message.slice('expected '.length);
+  if (issue.code === 'invalid_type') return KINDS[issue.expected] ?? 'another kind of value';
+  return bound(issue) ?? 'another value';
+}
+
+/** The field that a wrong name most likely stands for. */
+export const suggestionFor = (path: Path): string | null =>
+  nearest(String(path.at(-1)), fieldNames(schemaAt(path.slice(0, -1))));
+
+function unknownField(path: Path): string {
+  if (formatPath(path) === 'spec.flink')
+    return 'found the engine flink, which is not available yet; expected container';
+  const near = suggestionFor(path);
+  if (near !== null) return `unknown field; did you mean \`${near}\`?`;
+  const elsewhere = pathsOf(String(path.at(-1)))[0];
+  if (elsewhere !== undefined) return `unknown field here; did you mean \`${formatPath(elsewhere)}\`?`;
+  return `unknown field; expected one of ${fieldNames(schemaAt(path.slice(0, -1))).join(', ')}`;
+}
+
+/** An issue of the definition as sentences: one for each unknown field, else one. */
+export function describeIssue(issue: Issue, root: Json): JobFinding[] {
+  const path = issuePath(issue);
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({ path: [...path, key], place: 'key', message: unknownField([...path, key]) }));
+  }
+  const actual = valueAt(root, path);
+  // A rule between fields is broken by the fields that are there, not by their map.
+  const what =
+    issue.code === 'custom' && isMap(actual) && Object.keys(actual).length > 0
+      ? `the fields ${Object.keys(actual).join(', ')}`
+      : found(actual, path);
+  return [{ path, place: 'value', message: `found ${what}, expected ${wanted(issue, actual)}` }];
+}

@@ -1,0 +1,112 @@
+import { Composer, CST, type Document, Lexer, LineCounter, Parser } from 'yaml';
+import { syntaxFindings } from './yaml-syntax.ts';
+
+/** Limits on what is read. Far above any real job, far below what hurts. */
+export const MAX_FILE_BYTES = 8 * 1024 * 1024;
+export const MAX_DOCUMENT_BYTES = 1024 * 1024;
+export const MAX_DOCUMENTS = 10_000;
+export const MAX_DEPTH = 32;
+export const MAX_ALIASES = 100;
+const MAX_LEXEMES = 100_000;
+const MAX_SYNTAX_ERRORS = 100;
+
+/** A mistake at an offset of one document's text. */
+export interface Finding {
+  readonly offset: number;
+  readonly message: string;
+}
+
+/** The text of one document, and the number of lines before it in the file. */
+export interface DocumentText {
+  readonly text: string;
+  readonly linesBefore: number;
+}
+
+const isMarker = (text: string, at: number, marker: string): boolean =>
+  text.startsWith(marker, at) && (at + 3 === text.length || ' \t\r\n'.includes(text.charAt(at + 3)));
+
+/**
+ * Cuts a file into documents, before anything else is understood: a line that begins with `---` ends a document
+ * whatever it stands in (YAML 1.2, 9.1.2). So a mistake in one document cannot hide the next, and only one document
+ * is in memory as a tree at a time. Pieces that hold nothing but comments are left out.
+ */
+export function* splitDocuments(text: string): Generator<DocumentText, void> {
+  let start = 0;
+  let line = 0;
+  let linesBefore = 0;
+  let hasContent = false;
+  for (let at = 0; at < text.length; line += 1) {
+    const newline = text.indexOf('\n', at);
+    const next = newline === -1 ? text.length : newline + 1;
+    // Files joined end to end can have a byte order mark in the middle.
+    const first = text.charAt(at) === '\ufeff' ? at + 1 : at;
+    if (isMarker(text, first, '---')) {
+      if (hasContent) {
+        yield { text: text.slice(start, at), linesBefore };
+        [start, linesBefore] = [at, line];
+      }
+      hasContent = true;
+    } else if (isMarker(text, first, '...')) {
+      if (hasContent) yield { text: text.slice(start, at), linesBefore };
+      [start, linesBefore, hasContent] = [next, line + 1, false];
+    } else if (!hasContent) {
+      // Comments and directives may stand before the `---` of the document that they belong to.
+      const head = text.slice(first, next).trimStart();
+      hasContent = head !== '' && !head.startsWith('#') && text.charAt(first) !== '%';
+    }
+    at = next;
+  }
+  if (hasContent) yield { text: text.slice(start), linesBefore };
+}
+
+/** A document as a tree of nodes, or why there is none. */
+export interface ComposedDocument {
+  readonly tree: Document.Parsed | null;
+  readonly findings: readonly Finding[];
+  readonly lines: LineCounter;
+}
+
+const count = (n: number): string => n.toLocaleString('en-US');
+
+/**
+ * Reads the text of one document into a tree. The limits are checked while it is cut into words, before any tree is
+ * made, so that what is built to exhaust a reader is refused at once.
+ */
+export function composeDocument(text: string): ComposedDocument {
+  const lines = new LineCounter();
+  const refuse = (offset: number, message: string): ComposedDocument => ({
+    tree: null,
+    findings: [{ offset, message }],
+    lines,
+  });
+  const parser = new Parser(lines.addNewLine);
+  lines.addNewLine(0);
+  const tokens: CST.Token[] = [];
+  let [lexemes, aliases, errors, isScalarNext] = [0, 0, 0, false];
+  for (const lexeme of new Lexer().lex(text)) {
+    lexemes += 1;
+    if (!isScalarNext && lexeme.startsWith('*')) aliases += 1;
+    isScalarNext = lexeme === CST.SCALAR;
+    for (const token of parser.next(lexeme)) {
+      tokens.push(token);
+      if (token.type === 'error') errors += 1;
+    }
+    if (aliases > MAX_ALIASES) return refuse(parser.offset, `found more than ${MAX_ALIASES} aliases, expected fewer`);
+    if (lexemes > MAX_LEXEMES) {
+      return refuse(
+        parser.offset,
+        `found more than ${count(MAX_LEXEMES)} words and signs, expected a smaller document`,
+      );
+    }
+    // The stack holds the document, what is open around this place, and at the most one value.
+    if (parser.stack.length > MAX_DEPTH + 2) {
+      return refuse(parser.offset, `found lists and maps more than ${MAX_DEPTH} deep, expected fewer levels`);
+    }
+    if (errors > MAX_SYNTAX_ERRORS) break;
+  }
+  tokens.push(...parser.end());
+  // Keys are compared by our own walk: the library's check takes time with the square of their number.
+  const composer = new Composer({ uniqueKeys: false, prettyErrors: false, logLevel: 'silent' });
+  const [tree = null] = composer.compose(tokens, true, text.length);
+  return { tree, findings: tree === null ? [] : syntaxFindings(tree, text), lines };
+}
