@@ -46,7 +46,9 @@ program
 program
   .command('status')
   .description('list the clusters of this checkout')
-  .action(async () => process.stdout.write(table(await status())));
+  .action(async () => {
+    process.stdout.write(table(await status()));
+  });
 
 program
   .command('kubeconfig')

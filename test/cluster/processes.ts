@@ -64,13 +64,16 @@ async function waitForPid(pidFile: string): Promise<number> {
   throw new Error(`No process wrote ${pidFile} within ${START_TIMEOUT_MS / 1000} s.`);
 }
 
-/** The process id if the daemon of this pid file runs; a zombie does not count. */
+/**
+ * The process id if the daemon of this pid file runs. A zombie does not count, unless threads of it are still ending:
+ * until they have, it holds its ports and files.
+ */
 export async function alive(pidFile: string): Promise<number | undefined> {
   const recorded = parseStat(await readIfThere(pidFile));
   if (!recorded) return undefined;
   const actual = parseStat(await readIfThere(`/proc/${recorded.pid}/stat`));
-  const same = actual && actual.startTicks === recorded.startTicks && !'ZX'.includes(actual.state);
-  return same ? recorded.pid : undefined;
+  if (actual?.startTicks !== recorded.startTicks) return undefined;
+  return 'ZX'.includes(actual.state) && actual.threads <= 1 ? undefined : recorded.pid;
 }
 
 /** The command line of a running process, program first; undefined when it has ended. */
@@ -119,16 +122,23 @@ export async function logTail(logFile: string, lines = 15): Promise<string> {
   return (text ?? '').trimEnd().split('\n').slice(-lines).join('\n');
 }
 
+interface Stat {
+  pid: number;
+  state: string;
+  threads: number;
+  startTicks: string;
+}
+
 /** Fields of /proc/PID/stat (see proc(5)); the program's name, field 2, may hold spaces and brackets. */
-function parseStat(text: string | undefined): { pid: number; state: string; startTicks: string } | undefined {
+function parseStat(text: string | undefined): Stat | undefined {
   if (!text) return undefined;
-  const afterName = text
+  const fromField3 = text
     .slice(text.lastIndexOf(')') + 2)
-    .trim()
+    .trimEnd()
     .split(' ');
-  const state = afterName[0];
-  const startTicks = afterName[19];
-  return state && startTicks ? { pid: Number.parseInt(text, 10), state, startTicks } : undefined;
+  const [state, threads, startTicks] = [fromField3[0], fromField3[17], fromField3[19]];
+  if (!state || !threads || !startTicks) return undefined;
+  return { pid: Number.parseInt(text, 10), state, threads: Number(threads), startTicks };
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {

@@ -7,9 +7,12 @@ import type { Settings } from './settings.ts';
 /** The annotation by which kwok knows the nodes it plays. */
 export const FAKE_NODE = { key: 'kwok.x-k8s.io/node', value: 'fake' };
 
-/** Relative to the cluster's folder, where every component runs: Unix socket paths must not exceed 107 bytes. */
-const ETCD = 'unix://etcd.sock';
-const ETCD_PEER = 'unix://etcd-peer.sock';
+/**
+ * Unix sockets, which need no port and let nobody else in. They are files named like this in the cluster's folder, where
+ * every component runs, because a path to them could exceed the 107 bytes a socket's path may have.
+ */
+const ETCD = 'unix://etcd:1';
+const ETCD_PEER = 'unix://etcd-peer:1';
 
 /** Test clusters are asked for hundreds of objects at once; with the defaults (20/s) only the client's limit is seen. */
 const CLIENT_RATE = ['--kube-api-qps=500', '--kube-api-burst=1000'];
@@ -108,6 +111,8 @@ function kwok(layout: Layout, settings: Settings): string[] {
     `--manage-nodes-with-annotation-selector=${FAKE_NODE.key}=${FAKE_NODE.value}`,
     '--node-lease-duration-seconds=40',
     '--cidr=10.128.0.1/9',
+    // At INFO it logs every pod it touches.
+    '--v=WARN',
   ];
 }
 
@@ -126,6 +131,7 @@ export function auditPolicy(): string {
       { level: 'None', users: parts, verbs: ['get', 'list', 'watch'] },
       { level: 'None', userGroups: ['system:serviceaccounts:kube-system'], verbs: ['get', 'list', 'watch'] },
       { level: 'None', namespaces: ['kube-node-lease'] },
+      { level: 'None', users: parts, resources: [{ group: 'coordination.k8s.io', resources: ['leases'] }] },
       { level: 'Metadata' },
     ],
   });

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CoreV1Api, KubeConfig, type V1Node } from '@kubernetes/client-node';
+import { CoordinationV1Api, CoreV1Api, KubeConfig, type V1Node } from '@kubernetes/client-node';
 import { FAKE_NODE } from './components.ts';
 import { contextOf, type Layout } from './layout.ts';
 
@@ -12,9 +12,7 @@ const READY_TIMEOUT_MS = 60_000;
  * made: the default service account is there. Each offers kwok's default of 1,000 CPUs, 1 TiB and a million pods.
  */
 export async function ensureNodes(layout: Layout, count: number): Promise<void> {
-  const kubeconfig = new KubeConfig();
-  kubeconfig.loadFromFile(layout.kubeconfig);
-  const api = kubeconfig.makeApiClient(CoreV1Api);
+  const api = kubeconfigOf(layout).makeApiClient(CoreV1Api);
   const wanted = Array.from({ length: count }, (_, i) => `fake-${i}`);
   const present = (await fakeNodes(api)).map((node) => node.metadata?.name ?? '');
   const missing = wanted.filter((name) => !present.includes(name));
@@ -34,6 +32,21 @@ export async function ensureNodes(layout: Layout, count: number): Promise<void> 
     }
     await sleep(POLL_MS);
   }
+}
+
+/**
+ * Deletes the nodes' leases. A kwok that was killed holds them for 40 s more, and its successor, who is another to
+ * them, would not touch a node or its pods until then.
+ */
+export async function releaseNodes(layout: Layout): Promise<void> {
+  const api = kubeconfigOf(layout).makeApiClient(CoordinationV1Api);
+  await api.deleteCollectionNamespacedLease({ namespace: 'kube-node-lease' });
+}
+
+function kubeconfigOf(layout: Layout): KubeConfig {
+  const kubeconfig = new KubeConfig();
+  kubeconfig.loadFromFile(layout.kubeconfig);
+  return kubeconfig;
 }
 
 async function fakeNodes(api: CoreV1Api): Promise<V1Node[]> {

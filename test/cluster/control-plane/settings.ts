@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { z } from 'zod';
@@ -35,22 +36,27 @@ export async function writeAtomically(path: string, content: string): Promise<vo
   await rename(`${path}.tmp`, path);
 }
 
-/** A port of 127.0.0.1 on which nothing listens: the wanted one if it is free, else any. */
+const FIRST_PORT = 20_000;
+const PORTS = 10_000;
+const TRIES = 100;
+
+/**
+ * A port of 127.0.0.1 on which nothing listens: the wanted one if it is free, else any below the range (from 32768)
+ * out of which the kernel gives ports to outgoing connections, so that none takes it while the API server is down.
+ */
 export async function freePort(wanted?: number): Promise<number> {
-  return (wanted !== undefined && (await tryPort(wanted))) || (await tryPort(0)) || fail();
+  if (wanted !== undefined && (await isFree(wanted))) return wanted;
+  for (let i = 0; i < TRIES; i++) {
+    const port = FIRST_PORT + randomInt(PORTS);
+    if (await isFree(port)) return port;
+  }
+  throw new Error('No free port on 127.0.0.1 for the API server. Is the loopback interface up?');
 }
 
-function tryPort(port: number): Promise<number | undefined> {
+function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
-    server.once('error', () => resolve(undefined));
-    server.listen(port, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : undefined));
-    });
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
   });
-}
-
-function fail(): never {
-  throw new Error('No free port on 127.0.0.1 for the API server. Is the loopback interface up?');
 }

@@ -6,6 +6,7 @@ import { alive, commandLine, logTail, startDaemon, stopDaemon } from '../process
 import { run } from '../progress.ts';
 import { argsOf } from './components.ts';
 import { COMPONENTS, type Component, type Layout } from './layout.ts';
+import { releaseNodes } from './nodes.ts';
 import { freePort, type Settings } from './settings.ts';
 
 const POLL_MS = 50;
@@ -37,7 +38,10 @@ async function runsAsWanted(
 export async function start(layout: Layout, settings: Settings, binary: string, component: Component): Promise<void> {
   const pidFile = layout.pidFile(component);
   await stopDaemon(pidFile);
-  if (component === 'kwok') await writeFile(layout.stages, await run(binary, ['kwok-stages']));
+  if (component === 'kwok') {
+    await writeFile(layout.stages, await run(binary, ['kwok-stages']));
+    if (await isReady(layout, settings)) await releaseNodes(layout);
+  }
   const args = argsOf(component, layout, settings);
   await startDaemon({ pidFile, logFile: layout.logFile(component), command: binary, args, cwd: layout.dir });
 }
