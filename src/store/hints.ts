@@ -1,0 +1,121 @@
+import { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pRetry from 'p-retry';
+import pg from 'pg';
+import { jobId } from '../job/ids.ts';
+import type { GoalHints, StoreError } from '../ports/store.ts';
+import { describeTarget, toStoreError } from './errors.ts';
+import { connectionConfig } from './pool.ts';
+import { GOAL_CHANNEL } from './write.ts';
+
+/**
+ * Listens for hints on a connection of its own. Being up is never taken on trust: a connection whose other end has
+ * vanished looks healthy, so it is asked something every few seconds.
+ */
+export type HintHandlers = Parameters<GoalHints['listen']>[0];
+
+export interface ListenOptions {
+  readonly url: string;
+  readonly applicationName: string;
+  readonly pingIntervalMs: number;
+  readonly answerTimeoutMs: number;
+}
+
+const RETRY_MIN_MS = 250;
+const RETRY_MAX_MS = 5_000;
+
+/** An open connection that listens. `failed` rejects when it breaks, and never resolves. */
+interface Session {
+  readonly client: pg.Client;
+  readonly failed: Promise<never>;
+  close(): void;
+}
+
+/** A channel is open to everyone in the database; what is no job id is none of ours. */
+function hintOf(payload: string | undefined): ReturnType<typeof jobId> | null {
+  try {
+    return jobId(payload ?? '');
+  } catch {
+    // A hint that says nothing can be dropped: hints may be lost anyway.
+    return null;
+  }
+}
+
+async function openSession(options: ListenOptions, handlers: HintHandlers, signal: AbortSignal): Promise<Session> {
+  const { url, applicationName, answerTimeoutMs } = options;
+  // The socket is ours, so that a connection without another end can be dropped without waiting for an answer.
+  const socket = new Socket({ signal });
+  const client = new pg.Client({
+    ...connectionConfig({
+      url,
+      applicationName: `${applicationName} (hints)`,
+      connectTimeoutMs: answerTimeoutMs,
+      statementTimeoutMs: answerTimeoutMs,
+    }),
+    stream: () => socket,
+  });
+  const failed = new Promise<never>((_resolve, reject) => {
+    client.on('error', reject);
+    client.on('end', () => reject(new Error('Connection terminated')));
+  });
+  // Nobody waits for it until the session is open; its error also ends the call that is under way.
+  failed.catch(() => undefined);
+  client.on('notification', (message) => {
+    const id = hintOf(message.payload);
+    if (id !== null) handlers.onHint(id);
+  });
+  try {
+    await client.connect();
+    await client.query(`listen ${GOAL_CHANNEL}`);
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+  return { client, failed, close: () => socket.destroy() };
+}
+
+/** Rejects as soon as the connection is broken or silent, or `signal` aborts. */
+async function keepAsking(session: Session, pingIntervalMs: number, signal: AbortSignal): Promise<never> {
+  for (;;) {
+    await Promise.race([sleep(pingIntervalMs, undefined, { signal, ref: false }), session.failed]);
+    await session.client.query('select 1');
+  }
+}
+
+/**
+ * Listens until `signal` aborts, re-connecting by itself: `onReady` after every LISTEN that worked, `onLost` once for
+ * every loss (also when the first attempt fails), with a sentence for people.
+ */
+export async function listen(options: ListenOptions, handlers: HintHandlers, signal: AbortSignal): Promise<void> {
+  const target = describeTarget(options.url);
+  let lost = false;
+  const lose = (error: unknown): void => {
+    if (lost || signal.aborted) return;
+    lost = true;
+    handlers.onLost(toStoreError(error, target) satisfies StoreError);
+  };
+  while (!signal.aborted) {
+    try {
+      const session = await pRetry(() => openSession(options, handlers, signal), {
+        retries: Number.POSITIVE_INFINITY,
+        minTimeout: RETRY_MIN_MS,
+        maxTimeout: RETRY_MAX_MS,
+        randomize: true,
+        signal,
+        onFailedAttempt: ({ error }) => lose(error),
+        shouldRetry: () => true,
+      });
+      lost = false;
+      try {
+        handlers.onReady();
+        await keepAsking(session, options.pingIntervalMs, signal);
+      } finally {
+        session.close();
+      }
+    } catch (error) {
+      lose(error);
+      // A server that lets us in and drops us at once must not be asked in a tight loop. An abort ends the wait early.
+      await sleep(RETRY_MIN_MS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+}

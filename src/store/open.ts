@@ -1,0 +1,137 @@
+import { storeId } from '../job/ids.ts';
+import type {
+  ClusterRegistry,
+  EventStore,
+  GoalCatalog,
+  GoalHints,
+  GoalReader,
+  GoalWriter,
+  Lease,
+  StatusStore,
+} from '../ports/store.ts';
+import { currentCluster, recordCluster } from './clusters.ts';
+import { appendEvents, events } from './events.ts';
+import { find, goals, heads, knows, list } from './goals.ts';
+import { listen } from './hints.ts';
+import { acquire, release } from './lease.ts';
+import { readMigrations, requireCurrentSchema } from './migrate.ts';
+import { type Database, openDatabase } from './pool.ts';
+import { saveStatus, statuses } from './status.ts';
+import { write } from './write.ts';
+
+/** Everything the rest of Bulkhead asks of Postgres, and the end of it. */
+export interface Store
+  extends GoalReader,
+    GoalWriter,
+    GoalCatalog,
+    StatusStore,
+    EventStore,
+    ClusterRegistry,
+    Lease,
+    GoalHints {
+  /** Closes the connections; waits no longer than a few seconds. Does not end a `listen`: abort its signal. */
+  close(): Promise<void>;
+}
+
+export interface OpenOptions {
+  /** postgres://USER:PASSWORD@HOST:PORT/DATABASE */
+  readonly url: string;
+  /** What `pg_stat_activity` shows. */
+  readonly applicationName: string;
+  /** Connections beside those of the lease and the hints. */
+  readonly maxConnections?: number;
+  /** Limit of every statement, kept by the server and, for a server that went silent, here. */
+  readonly statementTimeoutMs?: number;
+  /** How often the hints' connection is checked. */
+  readonly pingIntervalMs?: number;
+}
+
+const MAX_CONNECTIONS = 10;
+const CONNECT_TIMEOUT_MS = 5_000;
+const STATEMENT_TIMEOUT_MS = 10_000;
+/** Short, since a lease runs out while it waits. */
+const LEASE_TIMEOUT_MS = 3_000;
+const PING_INTERVAL_MS = 10_000;
+const PING_TIMEOUT_MS = 5_000;
+
+async function readStoreId(db: Database): Promise<string> {
+  const [row] = await db.query<{ id: string }>('select id from bulkhead.store');
+  return row?.id ?? '';
+}
+
+/** A lazy pool of one, so that a busy store never keeps the lease from being renewed. */
+function leaseConnection(options: OpenOptions): { open(): Promise<Database>; close(): Promise<void> } {
+  let opened: Promise<Database> | undefined;
+  const open = async (): Promise<Database> => {
+    opened ??= openDatabase({
+      url: options.url,
+      applicationName: `${options.applicationName} (lease)`,
+      maxConnections: 1,
+      connectTimeoutMs: LEASE_TIMEOUT_MS,
+      statementTimeoutMs: LEASE_TIMEOUT_MS,
+    });
+    try {
+      return await opened;
+    } catch (error) {
+      opened = undefined;
+      throw error;
+    }
+  };
+  return {
+    open,
+    close: async () => {
+      const db = await opened?.catch(() => undefined);
+      await db?.close();
+    },
+  };
+}
+
+/**
+ * Opens a migrated store.
+ * @throws StoreError `unavailable` when nobody answers; `configuration` when a person must do something, among it a
+ *   schema that is newer than this Bulkhead, or not migrated yet
+ */
+export async function openStore(options: OpenOptions): Promise<Store> {
+  const { url, applicationName } = options;
+  const db = await openDatabase({
+    url,
+    applicationName,
+    maxConnections: options.maxConnections ?? MAX_CONNECTIONS,
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    statementTimeoutMs: options.statementTimeoutMs ?? STATEMENT_TIMEOUT_MS,
+  });
+  const lease = leaseConnection(options);
+  const listenOptions = {
+    url,
+    applicationName,
+    pingIntervalMs: options.pingIntervalMs ?? PING_INTERVAL_MS,
+    answerTimeoutMs: PING_TIMEOUT_MS,
+  };
+  try {
+    await requireCurrentSchema(db, await readMigrations());
+    return {
+      storeId: storeId(await readStoreId(db)),
+      heads: () => heads(db),
+      goals: (ids) => goals(db, ids),
+      list: (filter) => list(db, filter),
+      find: (job) => find(db, job),
+      knows: (ids) => knows(db, ids),
+      write: (changes, origin) => write(db, changes, origin),
+      statuses: (ids) => statuses(db, ids),
+      saveStatus: (fence, status) => saveStatus(db, fence, status),
+      events: (filter) => events(db, filter),
+      appendEvents: (fence, list) => appendEvents(db, fence, list),
+      currentCluster: () => currentCluster(db),
+      recordCluster: (fence, cluster) => recordCluster(db, fence, cluster),
+      acquire: async (owner, ttlMs) => acquire(await lease.open(), owner, ttlMs),
+      release: async (fence) => release(await lease.open(), fence),
+      listen: (handlers, signal) => listen(listenOptions, handlers, signal),
+      close: async () => {
+        await Promise.all([db.close(), lease.close()]);
+      },
+    };
+  } catch (error) {
+    await db.close();
+    throw error;
+  }
+}
