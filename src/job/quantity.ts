@@ -1,6 +1,6 @@
 /**
- * Kubernetes quantities ("500m", "1.5Gi"). The API server stores them in a canonical form; Bulkhead renders that form
- * itself, so that what it sends and what it reads back are the same text and comparing them finds no false drift.
+ * Kubernetes quantities ("500m", "1.5Gi"). The API server stores most of them in a canonical form; Bulkhead renders that
+ * form itself, so that what it sends and what it reads back are the same text and comparing them finds no false drift.
  *
  * Rules: k8s.io/apimachinery/pkg/api/resource/quantity.go (`ParseQuantity`, `CanonicalizeBytes`). Values are exact
  * rational numbers of thousandths here, which is enough for cpu ("m") and memory; finer fractions are refused.
@@ -9,6 +9,12 @@ const FORMAT = /^([0-9]+)(?:\.([0-9]+))?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$/;
 
 const DECIMAL: readonly string[] = ['m', '', 'k', 'M', 'G', 'T', 'P', 'E'];
 const BINARY: readonly string[] = ['Ki', 'Mi', 'Gi', 'Ti', 'Pi', 'Ei'];
+
+/**
+ * About 8 Pi. The API server cuts what does not fit 63 bits, so that it would read back other than it was sent; with
+ * this limit a thousand workers' quota fits as well.
+ */
+const MAX_MILLI = 2n ** 63n - 1n;
 
 /** What a quantity must look like, for error messages. */
 export const QUANTITY_EXPECTED = 'a quantity such as 500m, 2, 256Mi or 1.5Gi';
@@ -31,8 +37,9 @@ function parse(text: string): Parsed | null {
   if (whole.length + fraction.length > 18) return null;
   const scaled = BigInt(whole + fraction) * suffixMilli(suffix);
   const divisor = 10n ** BigInt(fraction.length);
-  if (scaled % divisor !== 0n) return null;
-  return { milli: scaled / divisor, binary: suffix.endsWith('i') };
+  const milli = scaled / divisor;
+  if (scaled % divisor !== 0n || milli > MAX_MILLI) return null;
+  return { milli, binary: suffix.endsWith('i') };
 }
 
 /** Whether `text` is a quantity that {@link canonicalQuantity} can read exactly. */
@@ -71,7 +78,11 @@ export function formatQuantity(milli: bigint, binary: boolean): string {
   return value === 0n ? '0' : `${value}${DECIMAL[index]}`;
 }
 
-/** The text that the API server stores for `text`. @throws TypeError when it is no quantity */
+/**
+ * A text of the same value that the API server stores unchanged. (It also leaves some others as they are, such as
+ * `5.886` and `007`.)
+ * @throws TypeError when it is no quantity
+ */
 export function canonicalQuantity(text: string): string {
   const parsed = parse(text);
   if (!parsed) throw new TypeError(`expected ${QUANTITY_EXPECTED}, found ${JSON.stringify(text)}`);

@@ -15,9 +15,14 @@ const DNS_LABEL = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
 const DNS_LABEL_LETTER_FIRST = /^[a-z]([-a-z0-9]*[a-z0-9])?$/;
 // Names one image: [registry[:port]/]path[:tag][@sha256:digest], as distribution/reference, without blanks.
 const IMAGE =
-  /^[a-z0-9]+([._-][a-z0-9]+)*(:[0-9]+)?(\/[a-z0-9]+((\.|_{1,2}|-+)[a-z0-9]+)*)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?$/;
+  /^[a-z0-9]+((\.|_{1,2}|-+)[a-z0-9]+)*(:[0-9]+)?(\/[a-z0-9]+((\.|_{1,2}|-+)[a-z0-9]+)*)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?$/;
 const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_.-]*$/;
-const IPV4_CIDR = /^((25[0-5]|2[0-4]\d|1?\d?\d)(\.|(?=\/))){4}\/(3[0-2]|[12]?\d)$/;
+// No zero in front, as in Go's netip: 010 is eight to some readers and ten to others.
+const IPV4_CIDR = /^(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(\.(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)){3}\/(3[0-2]|[12]?\d)$/;
+// IANA_SVC_NAME: no two hyphens in a row.
+const PORT_NAME = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/;
+const SECRET_NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+const SECRET_KEY = /^(?!\.\.|\.$)[-._a-zA-Z0-9]+$/;
 
 const text = (max: number) =>
   z
@@ -85,8 +90,8 @@ const envVar = z
     value: text(32_768).optional().describe('The value, passed on letter by letter: nothing in it is expanded.'),
     secretKeyRef: z
       .strictObject({
-        name: text(253).regex(/^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/, 'expected the name of a Secret'),
-        key: text(253).regex(/^[-._a-zA-Z0-9]+$/, 'expected a key of the Secret'),
+        name: text(253).regex(SECRET_NAME, 'expected the name of a Secret'),
+        key: text(253).regex(SECRET_KEY, 'expected a key of the Secret'),
       })
       .optional()
       .describe("A key of a Secret in the job's own namespace. Bulkhead names it and never reads it."),
@@ -96,7 +101,7 @@ const envVar = z
   });
 
 const containerPort = z.strictObject({
-  name: text(15).regex(DNS_LABEL_LETTER_FIRST, 'expected at most 15 of a-z, 0-9 and -, a letter first'),
+  name: text(15).regex(PORT_NAME, 'expected at most 15 of a-z, 0-9 and -, a letter first, no two - in a row'),
   port: port.describe('Port that the process listens on.'),
   protocol: protocol.optional(),
 });
@@ -117,11 +122,9 @@ const peer = z
   })
   .refine((p) => (p.cidr !== undefined) !== (p.job !== undefined), { error: 'expected exactly one of cidr, job' });
 
-/** Indexes of the entries whose name an earlier entry has. */
-function duplicatesOf(list: readonly { name: string }[] | undefined): number[] {
-  const names = (list ?? []).map((entry) => entry.name);
-  return names.flatMap((name, index) => (names.indexOf(name) < index ? [index] : []));
-}
+/** Indexes of the values that an earlier entry has. */
+const repeated = (values: readonly string[]): number[] =>
+  values.flatMap((value, index) => (values.indexOf(value) < index ? [index] : []));
 
 const container = z
   .strictObject({
@@ -149,9 +152,13 @@ const container = z
   })
   .superRefine((c, ctx) => {
     for (const list of ['env', 'ports'] as const) {
-      for (const index of duplicatesOf(c[list])) {
+      for (const index of repeated((c[list] ?? []).map((entry) => entry.name))) {
         ctx.addIssue({ code: 'custom', path: [list, index, 'name'], message: 'expected a name that is used once' });
       }
+    }
+    // A Service refuses two ports of one number and protocol, whatever they are called.
+    for (const index of repeated((c.ports ?? []).map((p) => `${p.port}/${p.protocol ?? 'TCP'}`))) {
+      ctx.addIssue({ code: 'custom', path: ['ports', index, 'port'], message: 'expected a port that is named once' });
     }
     const names = new Set((c.ports ?? []).map((p) => p.name));
     for (const kind of ['readiness', 'liveness', 'startup'] as const) {
