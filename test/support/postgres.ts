@@ -1,0 +1,160 @@
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import pg from 'pg';
+import { findFreePort } from '../../src/store/embedded/port.ts';
+import { type EmbeddedServer, ensureEmbedded, stopEmbedded } from '../../src/store/embedded.ts';
+import { migrate, readMigrations } from '../../src/store/migrate.ts';
+import { type OpenOptions, openStore, type Store } from '../../src/store/open.ts';
+
+/**
+ * A real Postgres for tests: a server of its own for each test process (or one for a whole run, when the runner starts
+ * it with {@link startSharedServer}), and in it a fresh, migrated database for each test, cloned from a template.
+ */
+export interface TestDatabase {
+  /** Of the role that owns the database, as in production. */
+  readonly url: string;
+  readonly superuserUrl: string;
+  readonly store: Store;
+  /** Closes the store and drops the database. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+type Server = Pick<EmbeddedServer, 'url' | 'superuserUrl'>;
+
+/** Holds the shared server's addresses as JSON in the environment of the test processes. */
+const SHARED = 'BULKHEAD_TEST_SERVER';
+const FOLDER = resolve(import.meta.dirname, '../../.bulkhead/test');
+const SERVER_NAME = /^postgres-(\d+)(\.lock|\.new-\w+)?$/;
+/** Nothing here outlives the process: no test needs what a power cut needs. */
+const SETTINGS = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', autovacuum: 'off' };
+const TEMPLATE_LOCK = 20_260_117;
+const STOP_WAIT_MS = 3_000;
+
+const exists = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    // ESRCH: no such process. EPERM cannot be: everything here is started by the same user.
+    return false;
+  }
+};
+
+/** Ends and removes the servers of earlier runs that were killed before they could do so. */
+async function sweep(): Promise<void> {
+  await mkdir(FOLDER, { recursive: true });
+  for (const name of await readdir(FOLDER)) {
+    const [, owner, rest] = SERVER_NAME.exec(name) ?? [];
+    if (owner === undefined || exists(Number(owner))) continue;
+    if (rest === undefined) await stopEmbedded({ folder: join(FOLDER, name) });
+    await rm(join(FOLDER, name), { recursive: true, force: true });
+  }
+}
+
+/** The last thing a process does, so without await: ends the server at once and removes its files. */
+function discard(folder: string): void {
+  const pidFile = join(folder, 'data/postmaster.pid');
+  const pid = existsSync(pidFile) ? Number(readFileSync(pidFile, 'utf8').split('\n')[0]) : 0;
+  if (pid > 0 && exists(pid)) process.kill(pid, 'SIGQUIT');
+  const deadline = performance.now() + STOP_WAIT_MS;
+  const clock = new Int32Array(new SharedArrayBuffer(4));
+  while (existsSync(pidFile) && performance.now() < deadline) Atomics.wait(clock, 0, 0, 10);
+  for (const path of [folder, `${folder}.lock`]) rmSync(path, { recursive: true, force: true, maxRetries: 5 });
+}
+
+async function startServer(): Promise<Server> {
+  await sweep();
+  const folder = join(FOLDER, `postgres-${process.pid}`);
+  process.once('exit', () => discard(folder));
+  return await ensureEmbedded({ folder, port: await findFreePort(), settings: SETTINGS });
+}
+
+let started: Promise<Server> | undefined;
+
+async function server(): Promise<Server> {
+  const shared = process.env[SHARED];
+  if (shared !== undefined) return JSON.parse(shared) as Server;
+  started ??= startServer();
+  return await started;
+}
+
+/**
+ * For a test runner: starts one server for all the test processes it will spawn. It ends with the runner.
+ * @returns what to add to their environment
+ */
+export async function startSharedServer(): Promise<Record<string, string>> {
+  const { url, superuserUrl } = await server();
+  return { [SHARED]: JSON.stringify({ url, superuserUrl }) };
+}
+
+function inDatabase(url: string, database: string): string {
+  const there = new URL(url);
+  there.pathname = `/${database}`;
+  return there.href;
+}
+
+/** Runs one statement on a connection of its own. */
+export async function sql<Row extends pg.QueryResultRow>(
+  url: string,
+  text: string,
+  values: readonly unknown[] = [],
+): Promise<Row[]> {
+  const client = new pg.Client({ connectionString: url, application_name: 'test' });
+  await client.connect();
+  try {
+    return (await client.query<Row>(text, [...values])).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+/** Makes the migrated template, once for each state of the migrations; several processes may want it at once. */
+async function makeTemplate(): Promise<string> {
+  const { url, superuserUrl } = await server();
+  const name = `template_${(await readMigrations()).at(-1)?.hash.slice(0, 16)}`;
+  const client = new pg.Client({ connectionString: superuserUrl });
+  await client.connect();
+  try {
+    await client.query('select pg_advisory_lock($1)', [TEMPLATE_LOCK]);
+    const { rowCount } = await client.query('select 1 from pg_database where datname = $1 and datistemplate', [name]);
+    if (rowCount === 0) {
+      await client.query(`drop database if exists ${name} with (force)`);
+      await client.query(`create database ${name} owner bulkhead`);
+      await migrate(inDatabase(url, name));
+      await client.query(`alter database ${name} is_template true`);
+    }
+    return name;
+  } finally {
+    await client.end();
+  }
+}
+
+let template: Promise<string> | undefined;
+let databases = 0;
+
+/** An empty database without tables. @returns its URL for the owner and for the superuser */
+export async function emptyDatabase(from = 'template0'): Promise<{ url: string; superuserUrl: string; name: string }> {
+  const { url, superuserUrl } = await server();
+  databases += 1;
+  const name = `test_${process.pid}_${databases}`;
+  await sql(superuserUrl, `create database ${name} owner bulkhead template ${from}`);
+  return { url: inDatabase(url, name), superuserUrl: inDatabase(superuserUrl, name), name };
+}
+
+/** A migrated database and a store on it, with a store id of its own. */
+export async function testDatabase(options: Partial<OpenOptions> = {}): Promise<TestDatabase> {
+  template ??= makeTemplate();
+  const { url, superuserUrl, name } = await emptyDatabase(await template);
+  await sql(url, 'update bulkhead.store set id = gen_random_uuid()');
+  const store = await openStore({ applicationName: 'test', ...options, url: options.url ?? url });
+  return {
+    url,
+    superuserUrl,
+    store,
+    [Symbol.asyncDispose]: async () => {
+      await store.close();
+      await sql((await server()).superuserUrl, `drop database ${name} with (force)`);
+    },
+  };
+}

@@ -1,0 +1,219 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Goal } from '../../../src/job/goal.ts';
+import { type Action, actionKey } from '../../../src/plan/actions.ts';
+import { cellNamespace } from '../../../src/plan/names.ts';
+import { LABELS } from '../../../src/plan/objects.ts';
+import { plan } from '../../../src/plan/plan.ts';
+import { FakeCluster } from '../../../src/ports/cluster.fake.ts';
+import { change, remove, runningCell, terminating } from '../../support/cells.ts';
+import { goalOf, JOB_B, MINIMAL, OTHER_STORE, STORE, tombstoneOf } from '../../support/goals.ts';
+
+/** One line an action: what a case expects to read. */
+const lines = (actions: readonly Action[]): string[] =>
+  actions.map((a) => (a.do === 'wait' || a.do === 'noop' ? `${a.do} ${a.reason}` : `${a.do} ${actionKey(a).kind}`));
+
+const WITH_PORT = { container: { image: 'app', ports: [{ name: 'http', port: 80 }] } };
+const goal = goalOf();
+const relabel = (key: string, value: string) => (cluster: FakeCluster) =>
+  change(cluster, 'Namespace', (o) => ({ ...o, metadata: { ...o.metadata, labels: { ...o.metadata.labels, [key]: value } } }));
+
+interface Case {
+  readonly situation: string;
+  readonly because: string;
+  readonly goal?: Goal;
+  readonly cluster: () => FakeCluster;
+  readonly expect: readonly string[];
+}
+
+const after = (edit: (cluster: FakeCluster) => void, from: Goal = goal) => (): FakeCluster => {
+  const cluster = runningCell(from);
+  edit(cluster);
+  return cluster;
+};
+
+const CASES: readonly Case[] = [
+  {
+    situation: 'an empty cluster',
+    because: 'walls are made before workers',
+    cluster: () => new FakeCluster(),
+    expect: ['Namespace', 'ServiceAccount', 'ResourceQuota', 'LimitRange', 'NetworkPolicy', 'Deployment', 'PodDisruptionBudget'].map(
+      (kind) => `create ${kind}`,
+    ),
+  },
+  { situation: 'a running cell', because: 'at rest there is nothing to do', cluster: () => runningCell(goal), expect: ['noop Converged'] },
+  {
+    situation: 'workers that are not ready yet',
+    because: 'waiting is said, not hidden',
+    cluster: after((c) => change(c, 'Deployment', (o) => ({ ...o, status: {} }))),
+    expect: ['wait WorkersStarting'],
+  },
+  {
+    situation: 'a Deployment deleted by hand',
+    because: 'what is missing is made again',
+    cluster: after((c) => remove(c, 'Deployment')),
+    expect: ['create Deployment'],
+  },
+  {
+    situation: 'the number of workers changed by hand',
+    because: 'the store wins',
+    cluster: after((c) => change(c, 'Deployment', (o) => ({ ...o, spec: { ...(o.spec as object), replicas: 9 } }))),
+    expect: ['replace Deployment'],
+  },
+  {
+    situation: 'a hole added to the network policy by hand',
+    because: 'an added field is drift as much as a changed one',
+    cluster: after((c) =>
+      change(c, 'NetworkPolicy', (o) => ({ ...o, spec: { ...(o.spec as object), ingress: [{}] } })),
+    ),
+    expect: ['replace NetworkPolicy'],
+  },
+  {
+    situation: 'pod security switched off by hand',
+    because: 'labels that enforce something are ours',
+    cluster: after(relabel('pod-security.kubernetes.io/enforce', 'privileged')),
+    expect: ['replace Namespace'],
+  },
+  {
+    situation: 'a label of somebody else on the namespace',
+    because: 'labels are shared; what is not ours is left alone',
+    cluster: after(relabel('cost-centre', '42')),
+    expect: ['noop Converged'],
+  },
+  {
+    situation: 'a new revision',
+    because: 'every object says which revision it shows',
+    goal: goalOf(MINIMAL, { revision: 2 }),
+    cluster: () => runningCell(goal),
+    expect: ['Namespace', 'ServiceAccount', 'ResourceQuota', 'LimitRange', 'NetworkPolicy', 'Deployment', 'PodDisruptionBudget'].map(
+      (kind) => `replace ${kind}`,
+    ),
+  },
+  {
+    situation: 'a namespace that is being deleted',
+    because: 'nothing can be made in it, and a namespace being deleted is not a command',
+    cluster: after((c) => change(c, 'Namespace', terminating)),
+    expect: ['wait NamespaceTerminating'],
+  },
+  {
+    situation: 'an object that is being deleted',
+    because: 'its name is taken until it is gone',
+    cluster: after((c) => change(c, 'PodDisruptionBudget', terminating)),
+    expect: ['wait ObjectTerminating'],
+  },
+  {
+    situation: "another store's namespace under our name",
+    because: 'a foreign object is never seized',
+    cluster: after(relabel(LABELS.store, OTHER_STORE)),
+    expect: ['wait ForeignObject'],
+  },
+  {
+    situation: 'the cell of an earlier job of the same name',
+    because: 'a job re-created under the same name waits for the end of its old cell',
+    goal: goalOf(MINIMAL, { id: JOB_B }),
+    cluster: () => runningCell(goal),
+    expect: ['wait OldCellTerminating'],
+  },
+  {
+    situation: 'somebody else owns an object with the name of a wall, and there are no workers',
+    because: 'workers never run without their walls',
+    cluster: after((c) => {
+      remove(c, 'Deployment');
+      change(c, 'NetworkPolicy', (o) => ({ ...o, metadata: { ...o.metadata, labels: {} } }));
+    }),
+    expect: ['wait ForeignObject'],
+  },
+  {
+    situation: 'ports taken out of the spec',
+    because: 'an edit removes the part that it no longer needs',
+    goal: goalOf(MINIMAL, { revision: 2 }),
+    cluster: () => runningCell(goalOf(WITH_PORT)),
+    expect: [
+      ...['Namespace', 'ServiceAccount', 'ResourceQuota', 'LimitRange', 'NetworkPolicy', 'Deployment', 'PodDisruptionBudget'].map(
+        (kind) => `replace ${kind}`,
+      ),
+      'delete Service',
+    ],
+  },
+  {
+    situation: 'a part that a newer revision made, seen by a plan for an older one',
+    because: 'a stale plan deletes nothing that it does not know',
+    cluster: () => {
+      const cluster = runningCell(goal);
+      for (const object of runningCell(goalOf(WITH_PORT, { revision: 2 })).objects.values()) {
+        if (object.kind === 'Service') cluster.put(object);
+      }
+      return cluster;
+    },
+    expect: ['noop Converged'],
+  },
+  {
+    situation: 'a spec whose requests are above the limits',
+    because: 'a goal that cannot run is said to be so and changes nothing',
+    goal: goalOf({ ...MINIMAL, workers: { resources: { requests: { memory: '9Gi' } } } }),
+    cluster: () => new FakeCluster(),
+    expect: ['wait InvalidGoal'],
+  },
+  {
+    situation: 'a tombstone over a running cell',
+    because: 'only a tombstone deletes',
+    goal: tombstoneOf(goal),
+    cluster: () => runningCell(goal),
+    expect: ['delete Namespace'],
+  },
+  {
+    situation: 'a tombstone while the namespace ends',
+    because: 'one delete is enough',
+    goal: tombstoneOf(goal),
+    cluster: after((c) => change(c, 'Namespace', terminating)),
+    expect: ['wait CellTerminating'],
+  },
+  {
+    situation: "a tombstone, and a foreign namespace under the job's name",
+    because: 'what is not ours is not deleted',
+    goal: tombstoneOf(goal),
+    cluster: after(relabel(LABELS.store, OTHER_STORE)),
+    expect: ['noop Gone'],
+  },
+  {
+    situation: 'a tombstone of an earlier job while its successor runs under the same name',
+    because: "a late tombstone never hits the successor's cell",
+    goal: tombstoneOf(goalOf(MINIMAL, { id: JOB_B })),
+    cluster: () => runningCell(goal),
+    expect: ['noop Gone'],
+  },
+];
+
+for (const { situation, because, goal: wanted = goal, cluster, expect } of CASES) {
+  test(`${situation}: ${because}`, () => {
+    const observed = cluster().observe(cellNamespace(STORE, wanted.job));
+    assert.deepEqual(lines(plan({ storeId: STORE, goal: wanted, observed, now: 0 })), expect);
+  });
+}
+
+test('what the API server made of our own write is its final word, so a rewriting webhook causes no loop', async () => {
+  const cluster = runningCell(goal);
+  remove(cluster, 'PodDisruptionBudget');
+  const namespace = cellNamespace(STORE, goal.job);
+  const [action] = plan({ storeId: STORE, goal, observed: cluster.observe(namespace), now: 0 });
+  assert.ok(action?.do === 'create');
+  const rewritten = cluster.put({ ...action.object, spec: { ...(action.object.spec as object), addedByWebhook: true } });
+  assert.deepEqual(lines(plan({ storeId: STORE, goal, observed: cluster.observe(namespace), now: 0 })), ['replace PodDisruptionBudget']);
+  cluster.recordWrite(rewritten, action.goalHash);
+  assert.deepEqual(lines(plan({ storeId: STORE, goal, observed: cluster.observe(namespace), now: 0 })), ['noop Converged']);
+});
+
+test('a replacement keeps what others wrote into labels, annotations and finalizers', () => {
+  const cluster = after((c) =>
+    change(c, 'Deployment', (o) => ({
+      ...o,
+      metadata: { ...o.metadata, annotations: { theirs: 'x' }, finalizers: ['theirs/f'], labels: { ...o.metadata.labels, theirs: 'y' } },
+      spec: {},
+    })),
+  )();
+  const [action] = plan({ storeId: STORE, goal, observed: cluster.observe(cellNamespace(STORE, goal.job)), now: 0 });
+  assert.ok(action?.do === 'replace');
+  const { annotations, finalizers, labels, uid, resourceVersion } = action.object.metadata;
+  assert.deepEqual([annotations, finalizers, labels?.theirs], [{ theirs: 'x' }, ['theirs/f'], 'y']);
+  assert.ok(uid && resourceVersion, 'a replacement is bound to the object that was seen');
+});

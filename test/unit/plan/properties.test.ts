@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { effectiveSpec } from '../../../src/job/defaults.ts';
+import type { Goal } from '../../../src/job/goal.ts';
+import { type Action, isClusterAction } from '../../../src/plan/actions.ts';
+import { cellNamespace } from '../../../src/plan/names.ts';
+import type { KubeObject } from '../../../src/plan/objects.ts';
+import { plan } from '../../../src/plan/plan.ts';
+import { renderCell } from '../../../src/plan/render/cell.ts';
+import { FakeCluster } from '../../../src/ports/cluster.fake.ts';
+import { specArbitrary } from '../../support/arbitrary.ts';
+import { goalOf, JOB_A, JOB_B, STORE, tombstoneOf } from '../../support/goals.ts';
+
+const RUNS = { numRuns: 300 };
+const NOW = 1_700_000_000_000;
+
+const planFor = (goal: Goal, cluster: FakeCluster): Action[] =>
+  plan({ storeId: STORE, goal, observed: cluster.observe(cellNamespace(STORE, goal.job)), now: NOW });
+
+const cellOf = (goal: Goal): KubeObject[] => {
+  if (goal.content.kind !== 'spec') throw new Error('a tombstone has no cell');
+  return renderCell({ storeId: STORE, job: goal.job, revision: goal.revision, spec: effectiveSpec(goal.content.spec) });
+};
+
+/** Applies plans until there is nothing to write. @returns how many rounds it took; throws past the bound */
+async function converge(goal: Goal, cluster: FakeCluster, bound: number): Promise<number> {
+  for (let round = 0; round < bound; round += 1) {
+    const writes = planFor(goal, cluster).filter(isClusterAction);
+    if (writes.length === 0) return round;
+    for (const action of writes) await cluster.execute(action);
+  }
+  throw new Error(`no fixpoint within ${bound} rounds: ${JSON.stringify(planFor(goal, cluster), null, 1)}`);
+}
+
+/** What may have happened to one object before we look: still there, missing, or changed by hand. */
+const fate = fc.constantFrom('there', 'missing', 'label changed', 'body changed', 'field added');
+
+function meddle(object: KubeObject, what: string): KubeObject {
+  switch (what) {
+    case 'label changed':
+      return { ...object, metadata: { ...object.metadata, labels: { ...object.metadata.labels, 'bulkhead.dev/tenant': 'x' } } };
+    case 'body changed':
+      return { ...object, spec: { changed: 'by hand' } };
+    case 'field added':
+      return { ...object, spec: { ...(object.spec as object | undefined), addedByHand: true } };
+    default:
+      return object;
+  }
+}
+
+/** Any half-built, half-broken state of the cell, made from an older revision of the job. */
+function anyState(older: Goal, fates: readonly string[]): FakeCluster {
+  const cluster = new FakeCluster();
+  for (const [index, object] of cellOf(older).entries()) {
+    const what = fates[index % fates.length] ?? 'there';
+    if (what !== 'missing') cluster.put(meddle(object, what));
+  }
+  return cluster;
+}
+
+const fates = fc.array(fate, { minLength: 1, maxLength: 9 });
+
+test('applying plans converges within two rounds from any half-built state, and the plan is then empty', async () => {
+  await fc.assert(
+    fc.asyncProperty(specArbitrary, specArbitrary, fates, async (before, after, states) => {
+      const cluster = anyState(goalOf(before), states);
+      const goal = goalOf(after, { revision: 2 });
+      assert.ok((await converge(goal, cluster, 3)) <= 2);
+      cluster.finishRollouts();
+      assert.deepEqual(planFor(goal, cluster), [{ do: 'noop', reason: 'Converged' }]);
+    }),
+    RUNS,
+  );
+});
+
+test('the plan is a function of its input: the same goal and observation give the same plan to the byte', () => {
+  fc.assert(
+    fc.property(specArbitrary, fates, (spec, states) => {
+      const goal = goalOf(spec);
+      assert.equal(
+        JSON.stringify(planFor(goal, anyState(goal, states))),
+        JSON.stringify(planFor(goal, anyState(goal, states))),
+      );
+    }),
+    RUNS,
+  );
+});
+
+test('whatever happens to job B, the plan for job A does not change', () => {
+  fc.assert(
+    fc.property(specArbitrary, specArbitrary, fates, fates, (specA, specB, statesA, statesB) => {
+      const goalA = goalOf(specA, { id: JOB_A, name: 'a' });
+      const goalB = goalOf(specB, { id: JOB_B, name: 'b' });
+      const alone = anyState(goalA, statesA);
+      const together = anyState(goalA, statesA);
+      for (const object of anyState(goalB, statesB).objects.values()) together.put(object);
+      const everything = { objects: together.objects, pods: [], settled: new Map() };
+      assert.deepEqual(
+        plan({ storeId: STORE, goal: goalA, observed: everything, now: NOW }).map((a) => JSON.stringify(a)),
+        planFor(goalA, alone).map((a) => JSON.stringify(a)),
+      );
+    }),
+    RUNS,
+  );
+});
+
+test('deletion ends from any state: at most one delete, a wait while Kubernetes works, then the job is gone', async () => {
+  await fc.assert(
+    fc.asyncProperty(specArbitrary, fates, async (spec, states) => {
+      const goal = goalOf(spec);
+      const cluster = anyState(goal, states);
+      const tombstone = tombstoneOf(goal);
+      assert.ok((await converge(tombstone, cluster, 2)) <= 1);
+      cluster.finishTerminations();
+      assert.deepEqual(planFor(tombstone, cluster), [{ do: 'noop', reason: 'Gone' }]);
+    }),
+    RUNS,
+  );
+});
+
+test('without a tombstone no observation, however empty or stale, deletes anything of the revision that is wanted', () => {
+  fc.assert(
+    fc.property(specArbitrary, fates, (spec, states) => {
+      const goal = goalOf(spec);
+      assert.ok(planFor(goal, new FakeCluster()).every((a) => a.do === 'create'));
+      assert.ok(planFor(goal, anyState(goal, states)).every((a) => a.do !== 'delete'));
+    }),
+    RUNS,
+  );
+});
+
+test('an edit deletes only what the new revision has no more, never the namespace, the workers or a wall', () => {
+  fc.assert(
+    fc.property(specArbitrary, specArbitrary, fates, (before, after, states) => {
+      const cluster = anyState(goalOf(before), states);
+      const deletes = planFor(goalOf(after, { revision: 2 }), cluster).filter((a) => a.do === 'delete');
+      assert.ok(deletes.every((a) => a.key.kind === 'Service'));
+    }),
+    RUNS,
+  );
+});
+
+test('workers are never made before all of the walls around them are there', () => {
+  fc.assert(
+    fc.property(specArbitrary, fates, (spec, states) => {
+      const order = planFor(goalOf(spec), anyState(goalOf(spec), states)).flatMap((a) => (a.do === 'create' ? [a.object.kind] : []));
+      const workers = order.indexOf('Deployment');
+      const walls = ['Namespace', 'ServiceAccount', 'ResourceQuota', 'LimitRange', 'NetworkPolicy'];
+      assert.ok(workers < 0 || walls.every((wall) => order.lastIndexOf(wall as KubeObject['kind']) < workers));
+    }),
+    RUNS,
+  );
+});
