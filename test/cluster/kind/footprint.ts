@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { run } from '../progress.ts';
 import { SYSTEM_PATH } from './packages.ts';
@@ -10,7 +10,11 @@ const SYSCTLS = [
   ...['kernel/panic', 'kernel/panic_on_oops', 'kernel/keys/root_maxbytes', 'kernel/keys/root_maxkeys'],
   ...['vm/overcommit_memory', 'vm/panic_on_oom'],
 ];
-const FOLDERS = ['/etc/docker', '/run/docker', '/run/containerd', '/lib/modules'];
+/** Files and folders that Docker makes outside its own. Folders are removed only when empty. */
+const FILES = ['/etc/docker/key.json'];
+const FOLDERS = [
+  ...['/etc/docker', '/run/docker/plugins', '/run/docker', '/run/containerd/s', '/run/containerd', '/lib/modules'],
+];
 const IPTABLES = ['iptables', 'ip6tables'] as const;
 /** Bridges of Docker networks, and the ends of container links on them. */
 const DOCKER_LINK = /^(docker0|br-[0-9a-f]{12}|veth[0-9a-f]{7})$/;
@@ -22,7 +26,7 @@ interface Before {
   bootId: string;
   links: string[];
   sysctls: Record<string, string>;
-  folders: string[];
+  paths: string[];
   /** `iptables-save` and `ip6tables-save`. */
   rules: Record<(typeof IPTABLES)[number], string>;
 }
@@ -34,7 +38,7 @@ export async function recordFootprint(file: string): Promise<void> {
     bootId: await bootId(),
     links: await links(),
     sysctls: await readSysctls(),
-    folders: FOLDERS.filter((path) => existsSync(path)),
+    paths: [...FILES, ...FOLDERS].filter((path) => existsSync(path)),
     rules: { iptables: await save('iptables'), ip6tables: await save('ip6tables') },
   };
   await writeFile(`${file}.tmp`, JSON.stringify(before, null, 2));
@@ -50,8 +54,13 @@ export async function restoreFootprint(file: string): Promise<void> {
   }
   for (const program of IPTABLES) await restoreRules(program, before.rules[program]);
   for (const [path, value] of Object.entries(before.sysctls)) await restoreSysctl(path, value);
-  for (const path of FOLDERS) if (!before.folders.includes(path)) await rm(path, { recursive: true, force: true });
+  await removeNewPaths(before.paths);
   await rm(file);
+}
+
+/** Whether daemons changed this machine since its last boot and nothing has taken it back yet. */
+export async function footprintIsOpen(file: string): Promise<boolean> {
+  return (await readBefore(file)) !== undefined;
 }
 
 async function readBefore(file: string): Promise<Before | undefined> {
@@ -71,6 +80,14 @@ async function links(): Promise<string[]> {
 async function removeLink(name: string): Promise<void> {
   // Removing one end of a container link removes the other, and the kernel ends those of a dead container by itself.
   if (existsSync(`/sys/class/net/${name}`)) await run('ip', ['link', 'delete', name], { env: { PATH: SYSTEM_PATH } });
+}
+
+async function removeNewPaths(before: readonly string[]): Promise<void> {
+  for (const path of FILES) if (!before.includes(path)) await rm(path, { force: true });
+  for (const path of FOLDERS) {
+    const isNew = !before.includes(path) && existsSync(path);
+    if (isNew && (await readdir(path)).length === 0) await rmdir(path);
+  }
 }
 
 async function readSysctls(): Promise<Record<string, string>> {
@@ -93,9 +110,8 @@ async function save(program: (typeof IPTABLES)[number]): Promise<string> {
 /** Deletes the chains and rules that Docker added, one by one: somebody else may have added others meanwhile. */
 async function restoreRules(program: (typeof IPTABLES)[number], before: string): Promise<void> {
   const undo = undoRules(before, await save(program));
-  if (!undo) return;
   const env = { PATH: SYSTEM_PATH };
-  await run(`${program}-restore`, ['--noflush', '--wait'], { env, input: undo });
+  if (undo) await run(`${program}-restore`, ['--noflush', '--wait'], { env, input: undo });
   await removeEmptyTables(program, before, await save(program));
 }
 
@@ -122,10 +138,13 @@ export function undoRules(before: string, now: string): string {
 
 /** iptables over nftables keeps tables that have become empty; where there was none, there is none afterwards. */
 async function removeEmptyTables(program: (typeof IPTABLES)[number], before: string, now: string): Promise<void> {
+  const env = { PATH: SYSTEM_PATH };
+  if (!(await run(program, ['--version'], { env })).includes('nf_tables')) return;
   const was = parseTables(before);
   for (const [table, { chains, rules }] of parseTables(now)) {
     const empty = rules.size === 0 && [...chains.values()].every((policy) => policy === 'ACCEPT');
-    if (!was.has(table) && empty) await run(program, ['-t', table, '-X'], { env: { PATH: SYSTEM_PATH } });
+    const family = program === 'iptables' ? 'ip' : 'ip6';
+    if (!was.has(table) && empty) await run('nft', ['delete', 'table', family, table], { env });
   }
 }
 

@@ -74,14 +74,14 @@ async function readProc(pid: string, file: string): Promise<string> {
 /** Mount points at or below the folders, innermost first. */
 export async function mountsBelow(folders: readonly string[]): Promise<string[]> {
   const lines = (await readFile('/proc/self/mountinfo', 'utf8')).trim().split('\n');
-  const points = lines.map((line) => unescape(line.split(' ')[4] ?? ''));
+  const points = lines.map((line) => unescapeOctal(line.split(' ')[4] ?? ''));
   return points
     .filter((point) => folders.some((folder) => point === folder || point.startsWith(`${folder}/`)))
     .sort((a, b) => b.length - a.length);
 }
 
 /** mountinfo writes a space as \040 and the like. */
-function unescape(path: string): string {
+function unescapeOctal(path: string): string {
   return path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 

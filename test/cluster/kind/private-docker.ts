@@ -1,0 +1,214 @@
+import { createHash } from 'node:crypto';
+import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { cacheDir } from '../cache.ts';
+import { alive, logTail, startDaemon, stopDaemon } from '../processes.ts';
+import { CommandError, note, run, step } from '../progress.ts';
+import { footprintIsOpen, recordFootprint, restoreFootprint } from './footprint.ts';
+import { clearLeftovers, type Owned } from './leftovers.ts';
+import { lookAtMachine } from './machine.ts';
+import { ensurePrograms, findProgram, SYSTEM_PATH } from './packages.ts';
+
+const RUNC_WRAPPER = fileURLToPath(new URL('./runc-wrapper.sh', import.meta.url));
+/** A Unix socket's path has at most 107 bytes, and the daemons make sockets up to 36 bytes below their run folder. */
+const MAX_RUN_DIR_BYTES = 70;
+const START_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 30_000;
+const POLL_MS = 100;
+
+/** A Docker daemon of Bulkhead's own, with data, sockets and settings of its own: one for each cache folder. */
+interface Layout {
+  /** Data, logs and settings. Survives the daemon: images need not be loaded again. */
+  readonly dir: string;
+  /** Sockets and pid files. */
+  readonly runDir: string;
+  readonly socket: string;
+  readonly containerdSocket: string;
+  readonly pidFiles: { readonly docker: string; readonly containerd: string };
+  readonly logs: { readonly docker: string; readonly containerd: string };
+  readonly footprint: string;
+  readonly owned: Owned;
+}
+
+function layout(): Layout {
+  const dir = join(cacheDir(), 'docker');
+  const id = createHash('sha256').update(dir).digest('hex').slice(0, 8);
+  const inCache = join(dir, 'run');
+  const runDir = Buffer.byteLength(inCache) <= MAX_RUN_DIR_BYTES ? inCache : `/run/bulkhead-${id}`;
+  return {
+    dir,
+    runDir,
+    socket: join(runDir, 'docker.sock'),
+    containerdSocket: join(runDir, 'containerd.sock'),
+    pidFiles: { docker: join(runDir, 'dockerd.pid'), containerd: join(runDir, 'containerd.pid') },
+    logs: { docker: join(dir, 'dockerd.log'), containerd: join(dir, 'containerd.log') },
+    footprint: join(dir, 'machine-before.json'),
+    owned: { marker: `BULKHEAD_DOCKER=${dir}`, cgroup: `bulkhead-${id}`, folders: [dir, runDir] },
+  };
+}
+
+/** How the docker command and kind reach the private daemon. */
+export function privateDockerEnv(): Record<string, string> {
+  const { socket, dir } = layout();
+  return { DOCKER_HOST: `unix://${socket}`, DOCKER_CONFIG: join(dir, 'config'), PATH: SYSTEM_PATH };
+}
+
+/** Held while the private daemon starts, stops, or is counted on: `down` of one checkout must not stop it for another. */
+export function privateDockerLockName(): string {
+  return `docker ${layout().dir}`;
+}
+
+/** Whether it was started since the machine booted and not stopped since; it may have been killed. */
+export async function privateDockerIsInUse(): Promise<boolean> {
+  return await footprintIsOpen(layout().footprint);
+}
+
+/** Whether it runs and answers. */
+export async function privateDockerRuns(): Promise<boolean> {
+  const { pidFiles } = layout();
+  if (!(await alive(pidFiles.docker)) || !(await alive(pidFiles.containerd))) return false;
+  return await answers();
+}
+
+async function answers(): Promise<boolean> {
+  try {
+    await run('docker', ['version', '--format', '{{.Server.Version}}'], { env: privateDockerEnv(), timeout: 5_000 });
+    return true;
+  } catch (error) {
+    // That it does not answer is the answer.
+    if (error instanceof CommandError) return false;
+    throw error;
+  }
+}
+
+/**
+ * Starts the private daemon unless it runs, on Debian as root; installs its packages first if they are missing.
+ * The caller holds the lock of {@link privateDockerLockName}.
+ */
+export async function startPrivateDocker(): Promise<void> {
+  await ensurePrograms(
+    await programs(),
+    'Start Docker, or install it (docs.docker.com/engine/install), and try again.',
+  );
+  if (await privateDockerRuns()) return;
+  const it = layout();
+  await step('Starting a private Docker daemon', () => start(it), { typical: '3 s' });
+}
+
+async function programs(): Promise<Record<string, string>> {
+  // From Debian 13 on, the docker command has a package of its own.
+  const release = (await lookAtMachine()).debianRelease;
+  const docker = release === 'bookworm' || release === 'bullseye' ? 'docker.io' : 'docker-cli';
+  const daemons = { containerd: 'containerd', dockerd: 'docker.io', runc: 'runc' };
+  return { ...daemons, docker, iptables: 'iptables', nft: 'nftables', ip: 'iproute2', umount: 'mount' };
+}
+
+async function start(it: Layout): Promise<void> {
+  await endDaemons(it);
+  await mkdir(it.runDir, { recursive: true, mode: 0o700 });
+  await recordFootprint(it.footprint);
+  await writeSettings(it);
+  try {
+    await startBoth(it);
+  } catch (error) {
+    // What a killed daemon left of its data may keep it from starting. It is only a cache.
+    note(`${error instanceof Error ? error.message : String(error)}\nTrying once more with empty data.`);
+    await endDaemons(it);
+    await removeData(it);
+    await startBoth(it);
+  }
+}
+
+async function startBoth(it: Layout): Promise<void> {
+  const env = { PATH: SYSTEM_PATH, ...markerEnv(it) };
+  const containerd = ['--config', join(it.dir, 'containerd.toml')];
+  await startOne(it.logs.containerd, it.pidFiles.containerd, 'containerd', containerd, env);
+  const dockerd = [
+    ...['--config-file', join(it.dir, 'daemon.json'), '--host', `unix://${it.socket}`],
+    ...['--containerd', it.containerdSocket, '--pidfile', join(it.runDir, 'docker.pid')],
+    ...['--data-root', join(it.dir, 'data'), '--exec-root', join(it.runDir, 'exec')],
+  ];
+  await startOne(it.logs.docker, it.pidFiles.docker, 'dockerd', dockerd, env);
+  const deadline = performance.now() + START_TIMEOUT_MS;
+  while (!(await answers())) {
+    const dead = !(await alive(it.pidFiles.docker));
+    if (dead || performance.now() > deadline) {
+      const what = dead ? 'ended' : `did not answer within ${START_TIMEOUT_MS / 1000} s`;
+      throw new Error(
+        `The private Docker daemon ${what}. Its log, ${it.logs.docker}:\n${await logTail(it.logs.docker)}`,
+      );
+    }
+    await sleep(POLL_MS);
+  }
+}
+
+async function startOne(
+  logFile: string,
+  pidFile: string,
+  program: string,
+  args: string[],
+  env: Record<string, string>,
+): Promise<void> {
+  await rm(logFile, { force: true });
+  await startDaemon({ pidFile, logFile, command: (await findProgram(program)) ?? program, args, env });
+}
+
+function markerEnv({ owned }: Layout): Record<string, string> {
+  const [name = '', value = ''] = owned.marker.split('=');
+  return { [name]: value };
+}
+
+async function writeSettings(it: Layout): Promise<void> {
+  await writeFile(
+    join(it.dir, 'containerd.toml'),
+    `version = 2
+root = "${it.dir}/containerd"
+state = "${it.runDir}/containerd"
+oom_score = 0
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+  address = "${it.containerdSocket}"
+`,
+  );
+  const settings: Record<string, unknown> = {
+    'cgroup-parent': `/${it.owned.cgroup}`,
+    'exec-opts': ['native.cgroupdriver=cgroupfs'],
+    // kind makes a network of its own; the default bridge would only be in the way of another Docker.
+    bridge: 'none',
+    'log-opts': { 'max-size': '10m' },
+  };
+  if ((await lookAtMachine()).lacksSysResource) {
+    const path = join(it.dir, 'runc-wrapper.sh');
+    await cp(RUNC_WRAPPER, path);
+    settings.runtimes = { 'without-sys-resource': { path } };
+    settings['default-runtime'] = 'without-sys-resource';
+  }
+  await writeFile(join(it.dir, 'daemon.json'), JSON.stringify(settings, null, 2));
+}
+
+/**
+ * Stops the private daemon and takes back everything it changed on the machine, whatever state it is in; its images
+ * stay in the cache. The caller holds the lock of {@link privateDockerLockName}.
+ */
+export async function stopPrivateDocker(): Promise<void> {
+  const it = layout();
+  await endDaemons(it);
+  await restoreFootprint(it.footprint);
+  await rm(it.runDir, { recursive: true, force: true });
+}
+
+async function endDaemons(it: Layout): Promise<void> {
+  for (const pidFile of [it.pidFiles.docker, it.pidFiles.containerd]) {
+    await stopDaemon(pidFile, { timeoutMs: STOP_TIMEOUT_MS });
+  }
+  await clearLeftovers(it.owned);
+  // A socket that nobody listens on keeps containerd and dockerd from starting, as does Docker's own pid file.
+  await rm(it.runDir, { recursive: true, force: true });
+}
+
+async function removeData(it: Layout): Promise<void> {
+  for (const name of ['data', 'containerd']) await rm(join(it.dir, name), { recursive: true, force: true });
+  await mkdir(it.runDir, { recursive: true, mode: 0o700 });
+}
