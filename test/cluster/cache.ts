@@ -10,6 +10,8 @@ import { note } from './progress.ts';
 /** How many entries of one kind are kept: the current one, and the one before for whoever switches branches. */
 const KEPT_PER_KIND = 2;
 const UNFINISHED = '.unfinished-';
+/** No build takes this long: an unfinished folder as old as this belongs to a run that was killed. */
+const ABANDONED_AFTER_MS = 24 * 60 * 60 * 1000;
 
 /** Where built things are kept between runs: `$BULKHEAD_CACHE`, else `$XDG_CACHE_HOME/bulkhead`, else `~/.cache/bulkhead`. */
 export function cacheDir(): string {
@@ -66,7 +68,7 @@ export async function cached(kind: string, hash: string, build: (tmpDir: string)
         await build(tmpDir);
         await rename(tmpDir, entry);
       } finally {
-        await rm(tmpDir, { recursive: true, force: true });
+        await remove(tmpDir);
       }
       await prune(parent);
       return entry;
@@ -91,19 +93,23 @@ async function touch(entry: string): Promise<boolean> {
 
 async function removeUnfinished(parent: string, hash: string): Promise<void> {
   const names = (await readdir(parent)).filter((name) => name.startsWith(`${UNFINISHED}${hash}-`));
-  for (const name of names) await rm(join(parent, name), { recursive: true, force: true });
+  for (const name of names) await remove(join(parent, name));
 }
 
 async function prune(parent: string): Promise<void> {
-  const names = (await readdir(parent)).filter((name) => !name.startsWith('.'));
   const entries = await Promise.all(
-    names.map(async (name) => {
+    (await readdir(parent)).map(async (name) => {
       const path = join(parent, name);
-      return { path, usedMs: (await stat(path)).mtimeMs };
+      return { path, usedMs: (await stat(path)).mtimeMs, finished: !name.startsWith(UNFINISHED) };
     }),
   );
-  entries.sort((a, b) => b.usedMs - a.usedMs);
-  for (const { path } of entries.slice(KEPT_PER_KIND)) await rm(path, { recursive: true, force: true });
+  const finished = entries.filter((entry) => entry.finished).sort((a, b) => b.usedMs - a.usedMs);
+  const abandoned = entries.filter((entry) => !entry.finished && Date.now() - entry.usedMs > ABANDONED_AFTER_MS);
+  for (const { path } of [...finished.slice(KEPT_PER_KIND), ...abandoned]) await remove(path);
+}
+
+function remove(path: string): Promise<void> {
+  return rm(path, { recursive: true, force: true });
 }
 
 function isCode(error: unknown, code: string): boolean {

@@ -3,7 +3,7 @@ import { get } from 'node:https';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { alive, commandLine, logTail, startDaemon, stopDaemon } from '../processes.ts';
-import { run } from '../progress.ts';
+import { note, run } from '../progress.ts';
 import { argsOf } from './components.ts';
 import { COMPONENTS, type Component, type Layout } from './layout.ts';
 import { releaseNodes } from './nodes.ts';
@@ -51,6 +51,7 @@ export async function startMissing(layout: Layout, settings: Settings, binary: s
   const missing = new Set(await missingComponents(layout, settings, binary));
   const reused = !missing.has('etcd') && !missing.has('kube-apiserver');
   if (reused && !(await becomesReady(layout, settings, REUSE_TIMEOUT_MS))) {
+    note('The API server runs but does not answer; starting it and etcd again.');
     await stopDaemon(layout.pidFile('kube-apiserver'), { signal: 'SIGKILL' });
     await stopDaemon(layout.pidFile('etcd'), { signal: 'SIGKILL' });
     missing.add('etcd').add('kube-apiserver');
