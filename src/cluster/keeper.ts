@@ -15,7 +15,7 @@ import { Transport } from './transport.ts';
 
 const STAMP_EVERY_MS = 1_000;
 const REFUSED_PAUSE_MS = 5_000;
-const RECONNECT = { forever: true, minTimeout: 250, maxTimeout: 2_000, factor: 2 } as const;
+const RECONNECT = { minTimeout: 250, maxTimeout: 2_000, factor: 2 } as const;
 
 export interface KeeperOptions {
   readonly storeId: StoreId;

@@ -1,5 +1,5 @@
 import { canonicalJson } from '../job/canonical.ts';
-import { type CellKind, type KubeObject, LABEL_PREFIX } from './objects.ts';
+import { type CellKind, type KubeObject, LABEL_PREFIX, LABELS } from './objects.ts';
 
 /** One field that is not as the goal says. */
 export interface Drift {
@@ -65,9 +65,23 @@ export function drift(wanted: KubeObject, found: KubeObject): Drift[] {
   ];
 }
 
-/** A sentence of at most three fields. */
+const SHOWN_FIELDS = 3;
+const SHOWN_CHARACTERS = 80;
+const REVISION_PATH = `metadata.labels[${LABELS.revision}]`;
+
+const short = (text: string): string => (text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text);
+
+/** A sentence about the first few fields. A new revision's number is said once, not as a field. */
 export function driftText(drifts: readonly Drift[]): string {
-  const shown = drifts.slice(0, 3).map((d) => `${d.path} is ${d.found}, the goal says ${d.wanted}`);
-  const more = drifts.length - shown.length;
-  return more > 0 ? `${shown.join('; ')}; and ${more} more` : shown.join('; ');
+  const newer = drifts.find((d) => d.path === REVISION_PATH);
+  const fields = drifts.filter((d) => d !== newer);
+  const shown = fields
+    .slice(0, SHOWN_FIELDS)
+    .map((d) => `${d.path} is ${short(d.found)}, the goal says ${short(d.wanted)}`);
+  const more = fields.length - shown.length;
+  const parts = [
+    ...(newer ? [`it shows revision ${newer.found}, the goal is revision ${newer.wanted}`] : []),
+    ...shown,
+  ];
+  return more > 0 ? `${parts.join('; ')}; and ${more} more` : parts.join('; ');
 }

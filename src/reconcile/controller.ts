@@ -108,7 +108,7 @@ export class Controller {
         storeId: this.#deps.storeId,
         clusterId: cluster.clusterId,
         goal,
-        previous: this.#previous.get(id) ?? null,
+        previous: await this.#stored(goal),
         cell: cluster.cell,
         mayWrite: () => this.#active === cluster && this.#deps.fence() !== null,
         now: Date.now,
@@ -118,6 +118,14 @@ export class Controller {
     } catch (error) {
       this.#failed(id, error);
     }
+  }
+
+  /** What was last stored of the job. Removed jobs take no memory, so theirs is asked for. */
+  async #stored({ job, content }: Goal): Promise<JobStatus | null> {
+    const known = this.#previous.get(job.id);
+    if (known || content.kind === 'spec') return known ?? null;
+    const [stored] = await this.#deps.statuses.statuses([job.id]);
+    return stored?.status ?? null;
   }
 
   async #save(id: JobId, result: ReconcileResult): Promise<void> {
@@ -131,9 +139,9 @@ export class Controller {
     if (result.events.length > 0) await this.#deps.statuses.appendEvents(fence, result.events);
   }
 
-  #schedule(id: JobId, goal: Goal, { next, status }: ReconcileResult, cluster: ActiveCluster): void {
+  #schedule(id: JobId, goal: Goal, { next, status, changed }: ReconcileResult, cluster: ActiveCluster): void {
     if (this.#active !== cluster) return;
-    if (status.phase === 'Gone') this.#forget(goal);
+    if (status.phase === 'Gone') this.#forget(goal, changed);
     switch (next.kind) {
       case 'idle':
         this.#queue.succeeded(id);
@@ -172,11 +180,11 @@ export class Controller {
     this.#tenants.set(namespace, jobs.add(goal.job.id));
   }
 
-  #forget(goal: Goal): void {
+  #forget(goal: Goal, isNews: boolean): void {
     const namespace = cellNamespace(this.#deps.storeId, goal.job);
     this.#tenants.get(namespace)?.delete(goal.job.id);
     this.#previous.delete(goal.job.id);
-    this.#deps.log.info({ job: jobName(goal.job) }, 'the job is gone');
+    if (isNews) this.#deps.log.info({ job: jobName(goal.job) }, 'the job is gone');
     for (const id of this.#tenants.get(namespace) ?? []) this.wake(id);
   }
 }

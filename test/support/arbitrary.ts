@@ -5,8 +5,14 @@ import type { JobSpec } from '../../src/job/spec.ts';
 
 const label = fc.stringMatching(/^[a-z]([-a-z0-9]{0,20}[a-z0-9])?$/);
 const portName = fc.stringMatching(/^[a-z]([-a-z0-9]{0,10}[a-z0-9])?$/);
-const image = fc.constantFrom('registry.example/app:1', 'app', 'registry.example:5000/team/app@sha256:'.concat('a'.repeat(64)));
-const text = fc.oneof(fc.string({ maxLength: 30 }), fc.constantFrom('$(HOME)', '$$', '$(', 'a\nb', '--flag=1')).map((s) => s.replaceAll('\0', ''));
+const image = fc.constantFrom(
+  'registry.example/app:1',
+  'app',
+  'registry.example:5000/team/app@sha256:'.concat('a'.repeat(64)),
+);
+const text = fc
+  .oneof(fc.string({ maxLength: 30 }), fc.constantFrom('$(HOME)', '$$', '$(', 'a\nb', '--flag=1'))
+  .map((s) => s.replaceAll('\0', ''));
 const port = fc.integer({ min: 1, max: 65535 });
 const protocol = fc.constantFrom('TCP', 'UDP', 'SCTP');
 
@@ -17,13 +23,19 @@ const record = <T extends Record<string, fc.Arbitrary<unknown>>>(fields: T) =>
   fc.record(fields).map((r) => Object.fromEntries(Object.entries(r).filter(([, v]) => v !== undefined)));
 
 const probe = fc.oneof(
-  record({ httpGet: record({ path: fc.constant('/ready'), port }), periodSeconds: optional(fc.integer({ min: 1, max: 60 })) }),
+  record({
+    httpGet: record({ path: fc.constant('/ready'), port }),
+    periodSeconds: optional(fc.integer({ min: 1, max: 60 })),
+  }),
   record({ tcpSocket: record({ port }), initialDelaySeconds: optional(fc.integer({ min: 0, max: 60 })) }),
   record({ exec: record({ command: fc.array(text, { minLength: 1, maxLength: 3 }) }) }),
 );
 
 const peer = fc.oneof(
-  record({ cidr: fc.constantFrom('10.0.0.0/8', '192.168.1.0/24'), ports: optional(fc.array(record({ port, protocol: optional(protocol) }), { maxLength: 2 })) }),
+  record({
+    cidr: fc.constantFrom('10.0.0.0/8', '192.168.1.0/24'),
+    ports: optional(fc.array(record({ port, protocol: optional(protocol) }), { maxLength: 2 })),
+  }),
   record({ job: label, ports: optional(fc.array(record({ port }), { maxLength: 2 })) }),
 );
 
@@ -55,13 +67,19 @@ export const specArbitrary: fc.Arbitrary<JobSpec> = record({
       replicas: optional(fc.integer({ min: 0, max: 5 })),
       resources: optional(
         record({
-          requests: optional(record({ cpu: fc.constantFrom('50m', 0.1, '0.25'), memory: fc.constantFrom('32Mi', '64Mi', '0.1Gi') })),
-          limits: optional(record({ cpu: fc.constantFrom(1, '2', '1500m'), memory: fc.constantFrom('128Mi', '1Gi', '1.5Gi') })),
+          requests: optional(
+            record({ cpu: fc.constantFrom('50m', 0.1, '0.25'), memory: fc.constantFrom('32Mi', '64Mi', '0.1Gi') }),
+          ),
+          limits: optional(
+            record({ cpu: fc.constantFrom(1, '2', '1500m'), memory: fc.constantFrom('128Mi', '1Gi', '1.5Gi') }),
+          ),
         }),
       ),
     }),
   ),
-  network: optional(record({ egress: optional(fc.array(peer, { maxLength: 3 })), ingress: optional(fc.array(peer, { maxLength: 3 })) })),
+  network: optional(
+    record({ egress: optional(fc.array(peer, { maxLength: 3 })), ingress: optional(fc.array(peer, { maxLength: 3 })) }),
+  ),
   isolation: optional(record({ tier: optional(fc.constant('namespace')) })),
   suspended: optional(fc.boolean()),
 }) as fc.Arbitrary<JobSpec>;

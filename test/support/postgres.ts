@@ -25,8 +25,8 @@ type Server = Pick<EmbeddedServer, 'url' | 'superuserUrl'>;
 /** Holds the shared server's addresses as JSON in the environment of the test processes. */
 const SHARED = 'BULKHEAD_TEST_SERVER';
 const FOLDER = resolve(import.meta.dirname, '../../.bulkhead/test');
-const SERVER_NAME = /^postgres-(\d+)(\.lock|\.new-\w+)?$/;
-/** Nothing here outlives the process: no test needs what a power cut needs. */
+const SERVER_NAME = /^postgres-(\d+)(?:-\w+)?(\.lock|\.new-\w+)?$/;
+/** Nothing here outlives the process, so nothing has to outlive a power cut. */
 const SETTINGS = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', autovacuum: 'off' };
 const TEMPLATE_LOCK = 20_260_117;
 const STOP_WAIT_MS = 3_000;
@@ -63,11 +63,18 @@ function discard(folder: string): void {
   for (const path of [folder, `${folder}.lock`]) rmSync(path, { recursive: true, force: true, maxRetries: 5 });
 }
 
-async function startServer(): Promise<Server> {
+/** A folder for a server of this process: it and its server go when the process ends, or when a later one sweeps. */
+export async function serverFolderFor(name?: string): Promise<string> {
   await sweep();
-  const folder = join(FOLDER, `postgres-${process.pid}`);
+  const folder = join(FOLDER, `postgres-${process.pid}${name === undefined ? '' : `-${name}`}`);
   process.once('exit', () => discard(folder));
-  return await ensureEmbedded({ folder, port: await findFreePort(), settings: SETTINGS });
+  return folder;
+}
+
+/** A server of this process's own; with a name, one beside that which all tests share. */
+export async function startServer(name?: string, settings: Record<string, string> = {}): Promise<Server> {
+  const folder = await serverFolderFor(name);
+  return await ensureEmbedded({ folder, port: await findFreePort(), settings: { ...SETTINGS, ...settings } });
 }
 
 let started: Promise<Server> | undefined;
