@@ -1,5 +1,12 @@
 import type { ClusterAction } from '../plan/actions.ts';
-import { isTerminating, type KubeObject, keyOf, keyText, type ObjectKey, type ObservedObject } from '../plan/objects.ts';
+import {
+  isTerminating,
+  type KubeObject,
+  keyOf,
+  keyText,
+  type ObjectKey,
+  type ObservedObject,
+} from '../plan/objects.ts';
 import { type CellObservation, goalHash, type ObservedPod, type Settled } from '../plan/observation.ts';
 import { type ActionExecutor, ClusterError } from './cluster.ts';
 

@@ -4,12 +4,14 @@ import { FAKE_NODE } from './components.ts';
 import { contextOf, type Layout } from './layout.ts';
 
 const AT_ONCE = 20;
+const NODE_CAPACITY = { cpu: '1k', memory: '1Ti', pods: '1M', 'ephemeral-storage': '100Ti' };
 const POLL_MS = 100;
 const READY_TIMEOUT_MS = 60_000;
 
 /**
  * Makes the fake nodes be exactly `fake-0` … `fake-<count-1>` and waits until kwok keeps them Ready and pods can be
- * made: the default service account is there. Each offers kwok's default of 1,000 CPUs, 1 TiB and a million pods.
+ * made: the default service account is there. Each offers 1,000 CPUs, 1 TiB of memory, 100 TiB of disk and room for
+ * a million pods.
  */
 export async function ensureNodes(layout: Layout, count: number): Promise<void> {
   const api = kubeconfigOf(layout).makeApiClient(CoreV1Api);
@@ -66,6 +68,8 @@ function fakeNode(name: string): V1Node {
         'topology.kubernetes.io/zone': 'fake',
       },
     },
+    // kwok's own defaults and, beyond them, disk: workers ask for some.
+    status: { capacity: NODE_CAPACITY, allocatable: NODE_CAPACITY },
   };
 }
 

@@ -16,7 +16,10 @@ const lines = (actions: readonly Action[]): string[] =>
 const WITH_PORT = { container: { image: 'app', ports: [{ name: 'http', port: 80 }] } };
 const goal = goalOf();
 const relabel = (key: string, value: string) => (cluster: FakeCluster) =>
-  change(cluster, 'Namespace', (o) => ({ ...o, metadata: { ...o.metadata, labels: { ...o.metadata.labels, [key]: value } } }));
+  change(cluster, 'Namespace', (o) => ({
+    ...o,
+    metadata: { ...o.metadata, labels: { ...o.metadata.labels, [key]: value } },
+  }));
 
 interface Case {
   readonly situation: string;
@@ -26,22 +29,35 @@ interface Case {
   readonly expect: readonly string[];
 }
 
-const after = (edit: (cluster: FakeCluster) => void, from: Goal = goal) => (): FakeCluster => {
-  const cluster = runningCell(from);
-  edit(cluster);
-  return cluster;
-};
+const after =
+  (edit: (cluster: FakeCluster) => void, from: Goal = goal) =>
+  (): FakeCluster => {
+    const cluster = runningCell(from);
+    edit(cluster);
+    return cluster;
+  };
 
 const CASES: readonly Case[] = [
   {
     situation: 'an empty cluster',
     because: 'walls are made before workers',
     cluster: () => new FakeCluster(),
-    expect: ['Namespace', 'ServiceAccount', 'ResourceQuota', 'LimitRange', 'NetworkPolicy', 'Deployment', 'PodDisruptionBudget'].map(
-      (kind) => `create ${kind}`,
-    ),
+    expect: [
+      'Namespace',
+      'ServiceAccount',
+      'ResourceQuota',
+      'LimitRange',
+      'NetworkPolicy',
+      'Deployment',
+      'PodDisruptionBudget',
+    ].map((kind) => `create ${kind}`),
   },
-  { situation: 'a running cell', because: 'at rest there is nothing to do', cluster: () => runningCell(goal), expect: ['noop Converged'] },
+  {
+    situation: 'a running cell',
+    because: 'at rest there is nothing to do',
+    cluster: () => runningCell(goal),
+    expect: ['noop Converged'],
+  },
   {
     situation: 'workers that are not ready yet',
     because: 'waiting is said, not hidden',
@@ -85,9 +101,15 @@ const CASES: readonly Case[] = [
     because: 'every object says which revision it shows',
     goal: goalOf(MINIMAL, { revision: 2 }),
     cluster: () => runningCell(goal),
-    expect: ['Namespace', 'ServiceAccount', 'ResourceQuota', 'LimitRange', 'NetworkPolicy', 'Deployment', 'PodDisruptionBudget'].map(
-      (kind) => `replace ${kind}`,
-    ),
+    expect: [
+      'Namespace',
+      'ServiceAccount',
+      'ResourceQuota',
+      'LimitRange',
+      'NetworkPolicy',
+      'Deployment',
+      'PodDisruptionBudget',
+    ].map((kind) => `replace ${kind}`),
   },
   {
     situation: 'a namespace that is being deleted',
@@ -129,9 +151,15 @@ const CASES: readonly Case[] = [
     goal: goalOf(MINIMAL, { revision: 2 }),
     cluster: () => runningCell(goalOf(WITH_PORT)),
     expect: [
-      ...['Namespace', 'ServiceAccount', 'ResourceQuota', 'LimitRange', 'NetworkPolicy', 'Deployment', 'PodDisruptionBudget'].map(
-        (kind) => `replace ${kind}`,
-      ),
+      ...[
+        'Namespace',
+        'ServiceAccount',
+        'ResourceQuota',
+        'LimitRange',
+        'NetworkPolicy',
+        'Deployment',
+        'PodDisruptionBudget',
+      ].map((kind) => `replace ${kind}`),
       'delete Service',
     ],
   },
@@ -197,17 +225,29 @@ test('what the API server made of our own write is its final word, so a rewritin
   const namespace = cellNamespace(STORE, goal.job);
   const [action] = plan({ storeId: STORE, goal, observed: cluster.observe(namespace), now: 0 });
   assert.ok(action?.do === 'create');
-  const rewritten = cluster.put({ ...action.object, spec: { ...(action.object.spec as object), addedByWebhook: true } });
-  assert.deepEqual(lines(plan({ storeId: STORE, goal, observed: cluster.observe(namespace), now: 0 })), ['replace PodDisruptionBudget']);
+  const rewritten = cluster.put({
+    ...action.object,
+    spec: { ...(action.object.spec as object), addedByWebhook: true },
+  });
+  assert.deepEqual(lines(plan({ storeId: STORE, goal, observed: cluster.observe(namespace), now: 0 })), [
+    'replace PodDisruptionBudget',
+  ]);
   cluster.recordWrite(rewritten, action.goalHash);
-  assert.deepEqual(lines(plan({ storeId: STORE, goal, observed: cluster.observe(namespace), now: 0 })), ['noop Converged']);
+  assert.deepEqual(lines(plan({ storeId: STORE, goal, observed: cluster.observe(namespace), now: 0 })), [
+    'noop Converged',
+  ]);
 });
 
 test('a replacement keeps what others wrote into labels, annotations and finalizers', () => {
   const cluster = after((c) =>
     change(c, 'Deployment', (o) => ({
       ...o,
-      metadata: { ...o.metadata, annotations: { theirs: 'x' }, finalizers: ['theirs/f'], labels: { ...o.metadata.labels, theirs: 'y' } },
+      metadata: {
+        ...o.metadata,
+        annotations: { theirs: 'x' },
+        finalizers: ['theirs/f'],
+        labels: { ...o.metadata.labels, theirs: 'y' },
+      },
       spec: {},
     })),
   )();

@@ -39,7 +39,10 @@ const fate = fc.constantFrom('there', 'missing', 'label changed', 'body changed'
 function meddle(object: KubeObject, what: string): KubeObject {
   switch (what) {
     case 'label changed':
-      return { ...object, metadata: { ...object.metadata, labels: { ...object.metadata.labels, 'bulkhead.dev/tenant': 'x' } } };
+      return {
+        ...object,
+        metadata: { ...object.metadata, labels: { ...object.metadata.labels, 'bulkhead.dev/tenant': 'x' } },
+      };
     case 'body changed':
       return { ...object, spec: { changed: 'by hand' } };
     case 'field added':
@@ -144,7 +147,9 @@ test('an edit deletes only what the new revision has no more, never the namespac
 test('workers are never made before all of the walls around them are there', () => {
   fc.assert(
     fc.property(specArbitrary, fates, (spec, states) => {
-      const order = planFor(goalOf(spec), anyState(goalOf(spec), states)).flatMap((a) => (a.do === 'create' ? [a.object.kind] : []));
+      const order = planFor(goalOf(spec), anyState(goalOf(spec), states)).flatMap((a) =>
+        a.do === 'create' ? [a.object.kind] : [],
+      );
       const workers = order.indexOf('Deployment');
       const walls = ['Namespace', 'ServiceAccount', 'ResourceQuota', 'LimitRange', 'NetworkPolicy'];
       assert.ok(workers < 0 || walls.every((wall) => order.lastIndexOf(wall as KubeObject['kind']) < workers));

@@ -77,7 +77,12 @@ const CASES: readonly (readonly [situation: string, goal: Goal, cluster: FakeClu
     withPod(crashed('Error', 1, 'this program must run as root')),
     'Degraded Ready=False,Stalled=True RootRequired',
   ],
-  ['the kernel killed a worker', goal, withPod(crashed('OOMKilled', 137)), 'Degraded Ready=False,Stalled=True OutOfMemory'],
+  [
+    'the kernel killed a worker',
+    goal,
+    withPod(crashed('OOMKilled', 137)),
+    'Degraded Ready=False,Stalled=True OutOfMemory',
+  ],
   ['a worker crashes', goal, withPod(crashed('Error', 2, 'boom')), 'Degraded Ready=False,Stalled=True Crashing'],
   ['no node fits', goal, withPod({ unschedulable: '0/1 nodes' }), 'Degraded Ready=False,Stalled=True Unschedulable'],
 ];
@@ -115,7 +120,10 @@ test('a status that did not change is equal to the byte, so nothing is written',
 
 test('of a cluster that may not be touched, readiness is unknown and said so', () => {
   const known = statusOf(goal, runningCell(goal));
-  const withheld = withheldStatus({ storeId: STORE, clusterId: CLUSTER, goal, previous: known, now: 5 }, 'another cluster');
+  const withheld = withheldStatus(
+    { storeId: STORE, clusterId: CLUSTER, goal, previous: known, now: 5 },
+    'another cluster',
+  );
   assert.equal(summary(withheld), 'Waiting Ready=Unknown,Stalled=True ClusterChanged');
   assert.deepEqual(withheld.workers, known.workers);
 });
