@@ -1,6 +1,7 @@
 import { styleText } from 'node:util';
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { type ClusterKind, type ClusterStatus, DEFAULT_NAMES, down, status, up } from './index.ts';
+import { note } from './progress.ts';
 
 const KINDS = Object.keys(DEFAULT_NAMES) as ClusterKind[];
 
@@ -13,7 +14,7 @@ interface Options {
 const program = new Command('cluster')
   .usage('COMMAND [kind|control-plane]')
   .description(
-    'Local Kubernetes clusters. `kind` has real nodes and pods and needs Docker (or Debian and root);\n' +
+    'Local Kubernetes clusters. `kind` has real nodes and pods and needs Docker (or Debian and root). ' +
       '`control-plane` has a real API server and fake nodes, as plain processes of any user, in seconds.',
   )
   .configureHelp({ showGlobalOptions: true })
@@ -47,7 +48,9 @@ program
   .command('status')
   .description('list the clusters of this checkout')
   .action(async () => {
-    process.stdout.write(table(await status()));
+    const all = await status();
+    process.stdout.write(table(all));
+    if (all.length === 0) note('No cluster yet. Make one: npm run cluster -- up');
   });
 
 program
@@ -57,7 +60,9 @@ program
   .addOption(nameOption())
   .action(async (kind: ClusterKind, { name = DEFAULT_NAMES[kind] }: Options) => {
     const cluster = (await status()).find((it) => it.kind === kind && it.name === name);
-    if (!cluster) throw new Error(`There is no ${kind} cluster "${name}". Make it: npm run cluster -- up ${kind}`);
+    if (!cluster) {
+      throw new Error(`There is no ${kind} cluster "${name}". Make it: npm run cluster -- up ${kind} --name ${name}`);
+    }
     process.stdout.write(`${cluster.kubeconfigPath}\n`);
   });
 
