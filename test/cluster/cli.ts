@@ -25,11 +25,12 @@ program
   .description('make the cluster or repair it; prints how to use it')
   .addArgument(kindArgument().default('kind'))
   .addOption(nameOption())
-  .option('--nodes <count>', 'how many fake nodes (control-plane only)', count)
+  .option('--nodes <count>', 'how many nodes (default: kind 1, control-plane 3)', count)
   .option('--fresh', 'remove what is there first')
   .action(async (kind: ClusterKind, options: Options) => {
-    if (kind === 'kind' && options.nodes !== undefined) throw new Error('--nodes is for control-plane clusters only.');
-    const cluster = kind === 'kind' ? await kindFrom(options) : await up('control-plane', options);
+    const { fresh, ...others } = options;
+    if (fresh) await down(kind, options.name);
+    const cluster = kind === 'kind' ? await up('kind', others) : await up('control-plane', others);
     process.stdout.write(`${cluster.kubeconfigPath}\nexport KUBECONFIG='${cluster.kubeconfigPath}'\n`);
   });
 
@@ -40,8 +41,10 @@ program
   .addOption(nameOption())
   .action(async (kind: ClusterKind | undefined, { name }: Options) => {
     if (kind) return await down(kind, name);
-    const all = (await status()).filter((cluster) => name === undefined || cluster.name === name);
-    for (const cluster of all) await down(cluster.kind, cluster.name);
+    const found = (await status()).filter((cluster) => name === undefined || cluster.name === name);
+    for (const cluster of found) await down(cluster.kind, cluster.name);
+    // One whose making was killed is not a cluster yet; its Docker daemon may run all the same.
+    if (name === undefined && !found.some((cluster) => cluster.kind === 'kind')) await down('kind');
   });
 
 program
@@ -65,11 +68,6 @@ program
     }
     process.stdout.write(`${cluster.kubeconfigPath}\n`);
   });
-
-async function kindFrom({ name, fresh }: Options) {
-  if (fresh) await down('kind', name);
-  return await up('kind', name === undefined ? {} : { name });
-}
 
 function kindArgument(): Argument {
   return new Argument('[kind]', 'which kind of cluster').choices(KINDS);

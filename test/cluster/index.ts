@@ -3,17 +3,16 @@
  * {@link Cluster} by its `kind` for what only one of them can do.
  */
 import type { ControlPlaneCluster, ControlPlaneOptions } from './control-plane/index.ts';
-import type { KindCluster, kindUp } from './kind/index.ts';
+import type { KindCluster, KindOptions } from './kind/index.ts';
 import type { ClusterKind, ClusterStatus } from './types.ts';
 
 export type { Component, ControlPlaneCluster, ControlPlaneOptions } from './control-plane/index.ts';
-export type { KindCluster } from './kind/index.ts';
+export type { KindCluster, KindOptions } from './kind/index.ts';
 export type { ClusterKind, ClusterStatus, LocalCluster } from './types.ts';
 
-export type KindOptions = Parameters<typeof kindUp>[0];
 export type Cluster = KindCluster | ControlPlaneCluster;
 
-/** The name of a cluster when none is given. */
+/** The name of a cluster when none is given: what the demo, most tests and `npm run cluster` share. */
 export const DEFAULT_NAMES: Record<ClusterKind, string> = { kind: 'bulkhead', 'control-plane': 'control-plane' };
 
 /**
@@ -21,10 +20,10 @@ export const DEFAULT_NAMES: Record<ClusterKind, string> = { kind: 'bulkhead', 'c
  * goes to stderr. Without a name: {@link DEFAULT_NAMES}.
  */
 export function up(kind: 'control-plane', options?: Partial<ControlPlaneOptions>): Promise<ControlPlaneCluster>;
-export function up(kind: 'kind', options?: Partial<KindOptions>): Promise<KindCluster>;
+export function up(kind: 'kind', options?: KindOptions): Promise<KindCluster>;
 export async function up(
   kind: ClusterKind,
-  options: Partial<ControlPlaneOptions> & Partial<KindOptions> = {},
+  options: Partial<ControlPlaneOptions> & KindOptions = {},
 ): Promise<Cluster> {
   const named = { ...options, name: options.name ?? DEFAULT_NAMES[kind] };
   return kind === 'kind' ? (await kindModule()).kindUp(named) : (await controlPlaneModule()).controlPlaneUp(named);

@@ -49,6 +49,9 @@ describe('the control-plane cluster', () => {
     const pods = JSON.parse(await kubectl('get', 'pods', '-l', 'app=web', '-o', 'json'));
     assert.equal(pods.items.length, 2);
     for (const pod of pods.items) assert.match(pod.spec.nodeName, /^fake-\d+$/);
+    const resources = '--requests=cpu=500m,memory=1Gi,ephemeral-storage=1Gi';
+    await kubectl('set', 'resources', 'deployment/web', resources);
+    await kubectl('rollout', 'status', 'deployment/web', '--timeout=20s');
   });
 
   it('refuses what RBAC does not allow, as a real cluster does', async () => {
