@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cached, hashOf } from '../cache.ts';
+import { goBuild } from '../images/go-build.ts';
 import { CommandError, run, step } from '../progress.ts';
 
 /** kind itself as a Go module, and the small programs that the node image needs. */
@@ -37,20 +38,6 @@ export async function tools(): Promise<string> {
 async function build(dir: string): Promise<void> {
   for (const [name, source] of Object.entries({ kind: 'sigs.k8s.io/kind', pause: './pause' })) {
     await goBuild(TOOLS, source, join(dir, name));
-  }
-}
-
-/** Builds a static Linux program out of the Go module in `moduleDir`. */
-export async function goBuild(moduleDir: string, source: string, out: string): Promise<void> {
-  const args = ['build', '-v', '-trimpath', '-buildvcs=false', '-ldflags=-s -w', '-o', out, source];
-  const env = { CGO_ENABLED: '0', GOFLAGS: '', GOWORK: 'off' };
-  try {
-    await run('go', args, { cwd: moduleDir, env });
-  } catch (error) {
-    if (!(error instanceof CommandError) || error.code !== 'ENOENT') throw error;
-    throw new Error('Go 1.26 or newer is needed, but no `go` is on the PATH. Install it from go.dev/dl.', {
-      cause: error,
-    });
   }
 }
 

@@ -1,0 +1,3 @@
+module bulkhead.dev/test/cluster/images/probe
+
+go 1.25
