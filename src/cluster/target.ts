@@ -35,6 +35,7 @@ export interface TargetOptions {
   readonly context: string | null;
 }
 
+const MADE_UP_SERVER = 'http://localhost:8080';
 const IN_CLUSTER_CONTEXT = 'in-cluster';
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
@@ -51,6 +52,12 @@ function load(options: TargetOptions): KubeConfig {
     throw new TargetError(
       `cannot read the kubeconfig ${where}: ${error instanceof Error ? error.message : String(error)}; name another with --kubeconfig, or make a local cluster with: npm run cluster -- up`,
       { cause: error },
+    );
+  }
+  // What the library makes up when it finds nothing at all.
+  if (config.getCurrentContext() === 'loaded-context' && config.getCurrentCluster()?.server === MADE_UP_SERVER) {
+    throw new TargetError(
+      'there is no kubeconfig: name one with --kubeconfig or $KUBECONFIG, or make a local cluster with: npm run cluster -- up',
     );
   }
   return config;

@@ -8,6 +8,8 @@ const CALL_CONNECTIONS = 24;
 const WATCH_CONNECTIONS = 16;
 const CONNECT_TIMEOUT_MS = 5_000;
 export const CALL_TIMEOUT_MS = 10_000;
+/** How the API server's audit log names us. */
+export const USER_AGENT = 'bulkhead';
 /** A token read from a file or made by a plugin is asked for again after this time. */
 const HEADERS_MAX_AGE_MS = 30_000;
 
@@ -72,6 +74,7 @@ export class Transport {
         headers: {
           ...(await this.#authentication()),
           accept: 'application/json',
+          'user-agent': USER_AGENT,
           ...(options.body !== undefined && { 'content-type': options.contentType ?? 'application/json' }),
         },
         body: options.body === undefined ? null : JSON.stringify(options.body),
@@ -92,7 +95,7 @@ export class Transport {
       const response = await this.#watches.request({
         method: 'GET',
         path: this.#url(path, query),
-        headers: { ...(await this.#authentication()), accept: 'application/json' },
+        headers: { ...(await this.#authentication()), accept: 'application/json', 'user-agent': USER_AGENT },
         signal,
         headersTimeout: CALL_TIMEOUT_MS,
       });

@@ -36,7 +36,8 @@ type EnvVar = EffectiveSpec['container']['env'][number];
 const renderEnv = (env: EnvVar): Record<string, unknown> =>
   env.secretKeyRef
     ? { name: env.name, valueFrom: { secretKeyRef: { name: env.secretKeyRef.name, key: env.secretKeyRef.key } } }
-    : { name: env.name, value: verbatim(env.value ?? '') };
+    : // The API server stores an empty value as none.
+      { name: env.name, ...(env.value ? { value: verbatim(env.value) } : {}) };
 
 function renderContainer({ container, workers }: EffectiveSpec): Record<string, unknown> {
   const { readiness, liveness, startup } = container.probes;

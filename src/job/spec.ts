@@ -54,7 +54,7 @@ const seconds = (min: number) =>
     .max(3600, 'expected at most 3600');
 
 const portReference = z
-  .union([port, z.string().regex(DNS_LABEL, 'expected the name of a port')], {
+  .union([port, z.string().regex(PORT_NAME, 'expected the name of a port')], {
     error: 'expected a port number or the name of a port in spec.container.ports',
   })
   .meta({ 'x-kubernetes-int-or-string': true });
@@ -108,10 +108,18 @@ const containerPort = z.strictObject({
 
 const networkPort = z.strictObject({ port: port.describe('Port number.'), protocol: protocol.optional() });
 
+/** The API server warns of ranges whose address lies in the middle, and later versions refuse them. */
+function startsRange(cidr: string): boolean {
+  const [address = '', bits = '0'] = cidr.split('/');
+  const value = address.split('.').reduce((sum, octet) => sum * 256 + Number(octet), 0);
+  return value % 2 ** (32 - Number(bits)) === 0;
+}
+
 const peer = z
   .strictObject({
     cidr: text(18)
       .regex(IPV4_CIDR, 'expected an IPv4 range such as 10.1.0.0/16')
+      .refine(startsRange, 'expected the first address of the range: 10.1.0.0/16, not 10.1.2.3/16')
       .optional()
       .describe('Addresses outside the cluster, as an IPv4 range.'),
     job: text(63)

@@ -4,7 +4,7 @@ import type { JobSpec } from '../../src/job/spec.ts';
 /** Random job specs that the schema takes and whose requests stay below their limits. */
 
 const label = fc.stringMatching(/^[a-z]([-a-z0-9]{0,20}[a-z0-9])?$/);
-const portName = fc.stringMatching(/^[a-z]([-a-z0-9]{0,10}[a-z0-9])?$/);
+const portName = fc.stringMatching(/^[a-z]([-a-z0-9]{0,10}[a-z0-9])?$/).filter((name) => !name.includes('--'));
 const image = fc.constantFrom(
   'registry.example/app:1',
   'app',

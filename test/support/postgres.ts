@@ -1,7 +1,8 @@
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import pg from 'pg';
+import { withLock } from '../../src/store/embedded/lock.ts';
 import { findFreePort } from '../../src/store/embedded/port.ts';
 import { type EmbeddedServer, ensureEmbedded, stopEmbedded } from '../../src/store/embedded.ts';
 import { migrate, readMigrations } from '../../src/store/migrate.ts';
@@ -25,7 +26,7 @@ type Server = Pick<EmbeddedServer, 'url' | 'superuserUrl'>;
 /** Holds the shared server's addresses as JSON in the environment of the test processes. */
 const SHARED = 'BULKHEAD_TEST_SERVER';
 const FOLDER = resolve(import.meta.dirname, '../../.bulkhead/test');
-const SERVER_NAME = /^postgres-(\d+)(?:-\w+)?(\.lock|\.new-\w+)?$/;
+const OWN_FOLDER = join(FOLDER, String(process.pid));
 /** Nothing here outlives the process, so nothing has to outlive a power cut. */
 const SETTINGS = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', autovacuum: 'off' };
 const TEMPLATE_LOCK = 20_260_117;
@@ -41,40 +42,55 @@ const exists = (pid: number): boolean => {
   }
 };
 
-/** Ends and removes the servers of earlier runs that were killed before they could do so. */
+/** Ends the servers of earlier processes that were killed before they could do so, and removes their files. */
 async function sweep(): Promise<void> {
   await mkdir(FOLDER, { recursive: true });
-  for (const name of await readdir(FOLDER)) {
-    const [, owner, rest] = SERVER_NAME.exec(name) ?? [];
-    if (owner === undefined || exists(Number(owner))) continue;
-    if (rest === undefined) await stopEmbedded({ folder: join(FOLDER, name) });
-    await rm(join(FOLDER, name), { recursive: true, force: true });
-  }
+  await withLock(join(FOLDER, 'sweep.lock'), console.error, async () => {
+    const owners = (await readdir(FOLDER)).filter((name) => /^\d+$/.test(name) && !exists(Number(name)));
+    for (const owner of owners) {
+      for (const name of await readdir(join(FOLDER, owner))) {
+        if (!name.endsWith('.lock')) await stopEmbedded({ folder: join(FOLDER, owner, name) });
+      }
+      await rm(join(FOLDER, owner), { recursive: true, force: true, maxRetries: 5 });
+    }
+  });
 }
 
-/** The last thing a process does, so without await: ends the server at once and removes its files. */
-function discard(folder: string): void {
-  const pidFile = join(folder, 'data/postmaster.pid');
-  const pid = existsSync(pidFile) ? Number(readFileSync(pidFile, 'utf8').split('\n')[0]) : 0;
-  if (pid > 0 && exists(pid)) process.kill(pid, 'SIGQUIT');
+/** The last thing a process does, so without await: ends its servers at once and removes their files. */
+function discardAll(): void {
+  const pidFiles = readdirSync(OWN_FOLDER).map((name) => join(OWN_FOLDER, name, 'data/postmaster.pid'));
+  for (const file of pidFiles.filter((name) => existsSync(name))) {
+    const pid = Number(readFileSync(file, 'utf8').split('\n')[0]);
+    if (pid > 0 && pid !== process.pid && exists(pid)) process.kill(pid, 'SIGQUIT');
+  }
   const deadline = performance.now() + STOP_WAIT_MS;
   const clock = new Int32Array(new SharedArrayBuffer(4));
-  while (existsSync(pidFile) && performance.now() < deadline) Atomics.wait(clock, 0, 0, 10);
-  for (const path of [folder, `${folder}.lock`]) rmSync(path, { recursive: true, force: true, maxRetries: 5 });
+  while (pidFiles.some((file) => existsSync(file)) && performance.now() < deadline) Atomics.wait(clock, 0, 0, 10);
+  rmSync(OWN_FOLDER, { recursive: true, force: true, maxRetries: 5 });
 }
 
-/** A folder for a server of this process: it and its server go when the process ends, or when a later one sweeps. */
-export async function serverFolderFor(name?: string): Promise<string> {
+async function makeOwnFolder(): Promise<string> {
   await sweep();
-  const folder = join(FOLDER, `postgres-${process.pid}${name === undefined ? '' : `-${name}`}`);
-  process.once('exit', () => discard(folder));
-  return folder;
+  await mkdir(OWN_FOLDER, { recursive: true });
+  process.once('exit', discardAll);
+  return OWN_FOLDER;
+}
+
+let made: Promise<string> | undefined;
+
+/** A folder for servers: all that are started in it end with this process, or when a later one sweeps. */
+export async function ownFolder(): Promise<string> {
+  made ??= makeOwnFolder();
+  return await made;
 }
 
 /** A server of this process's own; with a name, one beside that which all tests share. */
-export async function startServer(name?: string, settings: Record<string, string> = {}): Promise<Server> {
-  const folder = await serverFolderFor(name);
-  return await ensureEmbedded({ folder, port: await findFreePort(), settings: { ...SETTINGS, ...settings } });
+export async function startServer(name = 'shared', settings: Record<string, string> = {}): Promise<Server> {
+  return await ensureEmbedded({
+    folder: join(await ownFolder(), name),
+    port: await findFreePort(),
+    settings: { ...SETTINGS, ...settings },
+  });
 }
 
 let started: Promise<Server> | undefined;

@@ -1,0 +1,250 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import fc from 'fast-check';
+import { createPath, objectPath } from '../../src/cluster/paths.ts';
+import type { Transport } from '../../src/cluster/transport.ts';
+import type { JobSpec } from '../../src/job/spec.ts';
+import { cellNamespace } from '../../src/plan/names.ts';
+import { CELL_KIND_NAMES, type CellKind, LABELS, type ObjectKey } from '../../src/plan/objects.ts';
+import { type ControlPlaneCluster, up } from '../cluster/index.ts';
+import { specArbitrary } from '../support/arbitrary.ts';
+import { auditMark, writesSince } from '../support/audit.ts';
+import {
+  applyJob,
+  connect,
+  type RunningOperator,
+  removeJob,
+  startOperator,
+  statusOf,
+  untilPhase,
+} from '../support/operator.ts';
+import { type TestDatabase, testDatabase } from '../support/postgres.ts';
+import { until } from '../support/until.ts';
+
+/** The operator on a real Postgres and a real API server; pods are played by kwok. */
+
+const REPAIR_LIMIT_MS = 5_000; // faults.md row 23
+const SPEC: JobSpec = {
+  container: { image: 'app:1', ports: [{ name: 'http', port: 8080 }] },
+  workers: { replicas: 2 },
+};
+
+let cluster: ControlPlaneCluster;
+let database: TestDatabase;
+let operator: RunningOperator;
+let api: Transport;
+
+before(async () => {
+  cluster = await up('control-plane', { name: 'reconcile', fsync: false });
+  database = await testDatabase();
+  api = await connect(cluster);
+  operator = startOperator(database.store, { kubeconfig: cluster.kubeconfigPath });
+});
+
+after(async () => {
+  await operator.stop();
+  await api.close();
+  await database[Symbol.asyncDispose]();
+  await cluster.down();
+});
+
+const namespaceOf = (name: string, tenant = 'ads') => cellNamespace(database.store.storeId, { tenant, name });
+const keyIn = (kind: CellKind, name: string): ObjectKey =>
+  kind === 'Namespace'
+    ? { kind, namespace: '', name: namespaceOf(name) }
+    : { kind, namespace: namespaceOf(name), name };
+
+interface Live {
+  readonly metadata: {
+    readonly uid: string;
+    readonly labels?: Record<string, string>;
+    readonly deletionTimestamp?: string;
+  };
+  readonly [field: string]: unknown;
+}
+
+const read = async (key: ObjectKey): Promise<Live> => (await api.call('GET', objectPath(key))) as Live;
+const readOrNull = (key: ObjectKey): Promise<Live | null> => read(key).catch(() => null);
+
+test('a goal becomes a complete cell, its workers become ready, and the labels say whose it is', async () => {
+  const id = await applyJob(database.store, 'whole', SPEC);
+  const status = await untilPhase(database.store, id, 'Running');
+  assert.deepEqual(status.workers, { desired: 2, ready: 2, restarts: 0 });
+  assert.equal(status.conditions.find((c) => c.type === 'Ready')?.status, 'True');
+  for (const kind of CELL_KIND_NAMES) {
+    const { labels } = (await read(keyIn(kind, 'whole'))).metadata;
+    assert.deepEqual(
+      [
+        labels?.[LABELS.store],
+        labels?.[LABELS.jobId],
+        labels?.[LABELS.tenant],
+        labels?.[LABELS.job],
+        labels?.[LABELS.revision],
+      ],
+      [database.store.storeId, id, 'ads', 'whole', '1'],
+      kind,
+    );
+  }
+});
+
+test('what is sent equals what is read back: after any valid spec not one write more is sent', async () => {
+  let number = 0;
+  const jobs = fc
+    .sample(specArbitrary, { numRuns: 25, seed: 20_261_123 })
+    .map((spec) => ({ spec, name: `any-${number++}` }));
+  const ids = await Promise.all(jobs.map(({ name, spec }) => applyJob(database.store, name, spec, 'fuzz')));
+  const settled = async (id: (typeof ids)[number]) => {
+    const status = await statusOf(database.store, id);
+    return status?.next.every((step) => step.action === 'nothing' || step.action === 'wait');
+  };
+  for (const id of ids) await until(`job ${id} is settled`, 60_000, () => settled(id));
+  const replaced = (await database.store.events({ limit: 10_000 })).filter(
+    (e) => e.job.tenant === 'fuzz' && e.reason === 'Replaced',
+  );
+  assert.deepEqual(
+    replaced.map((e) => e.message),
+    [],
+    'the server changed what was sent: render its default',
+  );
+  const refused = (await Promise.all(ids.map((id) => statusOf(database.store, id)))).filter((s) =>
+    s?.conditions.some((c) => c.reason === 'ObjectRefused'),
+  );
+  assert.deepEqual(refused, [], 'the API server refuses what the schema takes');
+  for (const { name } of jobs) await removeJob(database.store, name, 'fuzz');
+});
+
+for (const kind of CELL_KIND_NAMES) {
+  test(`a deleted ${kind} is made again within 5 s (a Namespace: of its end)`, async () => {
+    const id = await applyJob(database.store, 'whole', SPEC);
+    await untilPhase(database.store, id, 'Running');
+    const key = keyIn(kind, 'whole');
+    const { uid } = (await read(key)).metadata;
+    await api.call('DELETE', objectPath(key), { body: { apiVersion: 'v1', kind: 'DeleteOptions' } });
+    await until(`${kind} is gone`, 30_000, async () => (await readOrNull(key))?.metadata.uid !== uid);
+    await until(`${kind} is back`, REPAIR_LIMIT_MS, async () => {
+      const found = await readOrNull(key);
+      return found !== null && found.metadata.uid !== uid;
+    });
+    await untilPhase(database.store, id, 'Running');
+  });
+}
+
+const EDITS: readonly (readonly [kind: CellKind, what: string, patch: object])[] = [
+  [
+    'Namespace',
+    'pod security switched off',
+    { metadata: { labels: { 'pod-security.kubernetes.io/enforce': 'privileged' } } },
+  ],
+  ['ServiceAccount', 'a token mounted', { automountServiceAccountToken: true }],
+  ['ResourceQuota', 'a larger quota', { spec: { hard: { pods: '999' } } }],
+  ['LimitRange', 'no limits', { spec: { limits: [] } }],
+  ['NetworkPolicy', 'everything let in', { spec: { ingress: [{}] } }],
+  ['Deployment', 'more workers', { spec: { replicas: 7 } }],
+  ['Deployment', 'the host network', { spec: { template: { spec: { hostNetwork: true } } } }],
+  ['PodDisruptionBudget', 'a wider budget', { spec: { maxUnavailable: 2 } }],
+  ['Service', 'another type', { spec: { type: 'NodePort' } }],
+];
+
+for (const [kind, what, patch] of EDITS) {
+  test(`${kind}: ${what} by hand is put right within 5 s`, async () => {
+    const id = await applyJob(database.store, 'whole', SPEC);
+    await untilPhase(database.store, id, 'Running');
+    const key = keyIn(kind, 'whole');
+    const strip = ({ metadata: { labels }, status: _status, ...rest }: Live) => {
+      const { clusterIP: _ip, clusterIPs: _ips, ...spec } = (rest.spec ?? {}) as Record<string, unknown>;
+      return { ...rest, spec, labels };
+    };
+    const before = strip(await read(key));
+    await api.call('PATCH', objectPath(key), { body: patch, contentType: 'application/merge-patch+json' });
+    await until(`${kind} is as before`, REPAIR_LIMIT_MS, async () => {
+      return JSON.stringify(strip(await read(key))) === JSON.stringify(before);
+    });
+  });
+}
+
+test('a foreign object of the same name leads to a condition and is never touched', async () => {
+  const namespace = keyIn('Namespace', 'taken');
+  const body = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace.name, labels: { mine: 'yes' } } };
+  await api.call('POST', createPath(namespace), { body });
+  const before = await read(namespace);
+  const id = await applyJob(database.store, 'taken', SPEC);
+  const status = await untilPhase(database.store, id, 'Waiting');
+  assert.equal(status.conditions.find((c) => c.type === 'Stalled')?.reason, 'ForeignObject');
+  assert.deepEqual(await read(namespace), before);
+  await api.call('DELETE', objectPath(namespace));
+  await untilPhase(database.store, id, 'Running', 60_000);
+  await removeJob(database.store, 'taken');
+});
+
+test('a job re-created under the same name waits for the end of its old cell, then gets one of its own', async () => {
+  const first = await applyJob(database.store, 'again', SPEC);
+  await untilPhase(database.store, first, 'Running');
+  const old = (await read(keyIn('Namespace', 'again'))).metadata.uid;
+  await removeJob(database.store, 'again');
+  const second = await applyJob(database.store, 'again', SPEC);
+  assert.notEqual(second, first);
+  await untilPhase(database.store, second, 'Running', 60_000);
+  const cell = await read(keyIn('Namespace', 'again'));
+  assert.notEqual(cell.metadata.uid, old);
+  assert.equal(cell.metadata.labels?.[LABELS.jobId], second);
+  assert.equal((await statusOf(database.store, first))?.phase, 'Gone');
+});
+
+test('a tombstone deletes the cell, and the removed job needs nobody any more', async () => {
+  const id = await applyJob(database.store, 'short', SPEC);
+  await untilPhase(database.store, id, 'Running');
+  await removeJob(database.store, 'short');
+  await untilPhase(database.store, id, 'Gone', 60_000);
+  assert.equal(await readOrNull(keyIn('Namespace', 'short')), null);
+  assert.ok(!(await database.store.heads()).some((head) => head.jobId === id));
+});
+
+test('a cell without a goal is reported and left alone', async () => {
+  const lost = '99999999-9999-4999-8999-999999999999';
+  const labels = { [LABELS.managedBy]: 'bulkhead', [LABELS.store]: database.store.storeId, [LABELS.jobId]: lost };
+  const namespace: ObjectKey = { kind: 'Namespace', namespace: '', name: 'bh-orphan' };
+  await api.call('POST', createPath(namespace), {
+    body: { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'bh-orphan', labels } },
+  });
+  await until('the orphan is reported', 5_000, () =>
+    operator.log.lines.some((line) => line.message.includes('without a goal')),
+  );
+  assert.equal((await read(namespace)).metadata.deletionTimestamp, undefined);
+});
+
+test('API server restarted: converged within 30 s, no pod is restarted or replaced, one line lost and one back', async () => {
+  const id = await applyJob(database.store, 'whole', SPEC);
+  await untilPhase(database.store, id, 'Running');
+  const pods = async () =>
+    ((await api.call('GET', `/api/v1/namespaces/${namespaceOf('whole')}/pods`)) as { items: Live[] }).items
+      .map((p) => p.metadata.uid)
+      .sort();
+  const before = await pods();
+  const lines = operator.log.lines.length;
+  await cluster.stopComponent('kube-apiserver', 'SIGKILL');
+  await until('the loss is said', 10_000, () =>
+    operator.log.lines.slice(lines).some((l) => l.message.includes('the cluster lost')),
+  );
+  await cluster.startComponent('kube-apiserver');
+  await until('the cluster is back', 30_000, () =>
+    operator.log.lines.slice(lines).some((l) => l.message.includes('the cluster is back')),
+  );
+  const update = await applyJob(database.store, 'whole', { ...SPEC, network: { egress: [{ cidr: '10.9.0.0/16' }] } });
+  await untilPhase(database.store, update, 'Running', 30_000);
+  assert.deepEqual(await pods(), before);
+  const said = operator.log.lines.slice(lines).filter((l) => /the cluster (lost|is back)/.test(l.message));
+  assert.equal(said.length, 2, JSON.stringify(said));
+});
+
+test('a restart of the operator writes nothing: what is, is recognised', async () => {
+  await operator.stop();
+  const mark = auditMark(cluster.auditLogPath);
+  const events = (await database.store.events({ limit: 10_000 })).length;
+  operator = startOperator(database.store, { kubeconfig: cluster.kubeconfigPath });
+  await until('the operator watches', 20_000, () =>
+    operator.log.lines.some((l) => l.message === 'watching the cluster'),
+  );
+  await new Promise((resolve) => setTimeout(resolve, 3_000));
+  assert.deepEqual(await writesSince(cluster.auditLogPath, mark), []);
+  assert.equal((await database.store.events({ limit: 10_000 })).length, events);
+});

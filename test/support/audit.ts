@@ -1,0 +1,50 @@
+import { createReadStream, statSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { USER_AGENT } from '../../src/cluster/transport.ts';
+
+const WRITE_VERBS = new Set(['create', 'update', 'patch', 'delete', 'deletecollection']);
+
+export interface AuditEntry {
+  readonly verb: string;
+  readonly uri: string;
+  readonly userAgent: string;
+  readonly code: number;
+  readonly namespace: string;
+  readonly resource: string;
+}
+
+interface AuditLine {
+  readonly verb: string;
+  readonly requestURI: string;
+  readonly userAgent?: string;
+  readonly stage: string;
+  readonly responseStatus?: { readonly code?: number };
+  readonly objectRef?: { readonly namespace?: string; readonly resource?: string };
+}
+
+/** Where an API server's audit log ends now; what is written after it belongs to what follows. */
+export const auditMark = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+
+/** All completed requests since `mark`, of everybody or of one user agent. */
+export async function auditSince(path: string, mark: number, userAgent?: string): Promise<AuditEntry[]> {
+  const entries: AuditEntry[] = [];
+  for await (const line of createInterface({ input: createReadStream(path, { start: mark }) })) {
+    if (line === '') continue;
+    const event = JSON.parse(line) as AuditLine;
+    if (event.stage !== 'ResponseComplete') continue;
+    if (userAgent !== undefined && event.userAgent !== userAgent) continue;
+    entries.push({
+      verb: event.verb,
+      uri: event.requestURI,
+      userAgent: event.userAgent ?? '',
+      code: event.responseStatus?.code ?? 0,
+      namespace: event.objectRef?.namespace ?? '',
+      resource: event.objectRef?.resource ?? '',
+    });
+  }
+  return entries;
+}
+
+/** The writes that Bulkhead itself sent since `mark`, refused ones included. */
+export const writesSince = async (path: string, mark: number): Promise<AuditEntry[]> =>
+  (await auditSince(path, mark, USER_AGENT)).filter((entry) => WRITE_VERBS.has(entry.verb));
