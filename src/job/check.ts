@@ -1,10 +1,21 @@
 import type { z } from 'zod';
 import type { Json } from './canonical.ts';
 import { type EffectiveProblem, effectiveProblems, effectiveSpec } from './defaults.ts';
-import { describeIssue, found, isMap, issuePath, type JobFinding, suggestionFor, valueAt } from './finding.ts';
-import { formatPath, type Path } from './problem.ts';
+import {
+  describeIssue,
+  found,
+  isMap,
+  issuePath,
+  type JobFinding,
+  suggestionFor,
+  unknownField,
+  valueAt,
+} from './finding.ts';
+import type { PlainDocument } from './plain-document.ts';
+import { formatPath, isInside, type Path, quoted } from './problem.ts';
 import { withoutWrong } from './repair.ts';
 import { API_VERSION, type JobSpec, jobSpecSchema, KIND, type StreamJob, streamJobSchema } from './spec.ts';
+import { MAX_DEPTH } from './yaml-text.ts';
 
 /** Content that is a job, or what keeps it from being one. */
 export interface CheckedJob {
@@ -14,35 +25,60 @@ export interface CheckedJob {
 
 type Issue = z.core.$ZodIssue;
 
-const startsWith = (path: Path, head: Path): boolean => head.every((step, index) => path[index] === step);
+const isFlink = (path: Path): boolean => formatPath(path) === 'spec.flink';
 
-/** Leaves out what only follows from another mistake: a second rule for one value, a field missing for its misspelling. */
-function withoutConsequences(findings: readonly JobFinding[], root: Json): JobFinding[] {
-  const said = new Set<string>();
-  const meant = new Set<string>();
-  for (const { path, place } of findings) {
-    if (place !== 'key') continue;
-    const near = formatPath(path) === 'spec.flink' ? 'container' : suggestionFor(path);
-    if (near !== null) meant.add(formatPath([...path.slice(0, -1), near]));
-  }
+/** One sentence for each place, and none for the container that is missing because another engine is asked for. */
+function withoutConsequences(findings: readonly JobFinding[]): JobFinding[] {
+  const asksForFlink = findings.some(({ path }) => isFlink(path));
+  const said = new Set(asksForFlink ? ['spec.container'] : []);
   return findings.filter(({ path }) => {
     const key = formatPath(path);
-    const isConsequence = said.has(key) || (meant.has(key) && valueAt(root, path) === undefined);
+    const isFirst = !said.has(key);
     said.add(key);
-    return !isConsequence;
+    return isFirst;
   });
+}
+
+/** Misspelt fields, each once: what was meant is absent. */
+function misspelt(issues: readonly Issue[], root: Json): { path: Path; meant: string }[] {
+  const unknown = issues.flatMap((issue) =>
+    issue.code === 'unrecognized_keys' ? issue.keys.map((key): Path => [...issuePath(issue), key]) : [],
+  );
+  const taken = new Set<string>();
+  return unknown.flatMap((path) => {
+    const meant = suggestionFor(path);
+    const target = [...path.slice(0, -1), meant ?? ''];
+    if (meant === null || taken.has(formatPath(target)) || valueAt(root, target) !== undefined) return [];
+    taken.add(formatPath(target));
+    return [{ path, meant }];
+  });
+}
+
+/** Takes misspelt fields for what they mean and says so, level by level. Afterwards the content is checked as meant. */
+function correctSpelling(plain: PlainDocument): JobFinding[] {
+  const findings: JobFinding[] = [];
+  for (let level = 0; level < MAX_DEPTH; level += 1) {
+    const issues = streamJobSchema.safeParse(plain.value).error?.issues ?? [];
+    const wrong = misspelt(issues, plain.value);
+    if (wrong.length === 0) break;
+    for (const { path, meant } of wrong) {
+      findings.push({ path, place: 'key', message: unknownField(path) });
+      plain.rename(path, meant);
+    }
+  }
+  return findings;
 }
 
 function describeEffective(problem: EffectiveProblem, root: Json): JobFinding {
   const isDefault = valueAt(root, problem.path) === undefined;
-  const what = `${problem.found}${isDefault ? ' (the default)' : ''}`;
-  return { path: problem.path, place: 'value', message: `found ${what}, expected ${problem.expected}` };
+  const [what, remedy] = isDefault ? [`${problem.found} (the default)`, ', or set this field'] : [problem.found, ''];
+  return { path: problem.path, place: 'value', message: `found ${what}, expected ${problem.expected}${remedy}` };
 }
 
 /** The merged goal's rules, as far as they speak of values that are right by themselves. */
 function effectiveFindings(spec: JobSpec, root: Json, wrong: readonly Path[]): JobFinding[] {
   return effectiveProblems(effectiveSpec(spec))
-    .filter(({ path }) => !wrong.some((other) => startsWith(other, path.slice(0, 3))))
+    .filter(({ path }) => !wrong.some((other) => isInside(other, path.slice(0, 3))))
     .map((problem) => describeEffective(problem, root));
 }
 
@@ -53,38 +89,46 @@ function remainingFindings(root: Json, wrong: readonly Path[]): JobFinding[] {
   const added = issues
     .filter((issue) => issue.code === 'custom')
     .flatMap((issue) => describeIssue(issue, root))
-    .filter(({ path }) => !wrong.some((other) => startsWith(other, path)));
+    .filter(({ path }) => !wrong.some((other) => isInside(other, path)));
   const allWrong = [...wrong, ...issues.map(issuePath)];
   const rest = jobSpecSchema.safeParse(withoutWrong(root, allWrong).spec);
   return rest.success ? [...added, ...effectiveFindings(rest.data, root, allWrong)] : added;
 }
 
-function foreignFindings(root: Json, findings: readonly JobFinding[]): JobFinding[] | null {
-  if (!isMap(root) || typeof root.kind !== 'string' || typeof root.apiVersion !== 'string') return null;
-  const group = API_VERSION.split('/')[0] ?? '';
-  if (root.kind === KIND || root.apiVersion.startsWith(`${group}/`)) return null;
-  return findings.filter(({ path }) => path.length === 1 && (path[0] === 'kind' || path[0] === 'apiVersion'));
+/** An object of something else, such as a Deployment: its fields are no mistakes, only that it is here. */
+function foreignFindings(root: Readonly<Record<string, Json>>): JobFinding[] {
+  const { apiVersion, kind } = root;
+  const group = `${API_VERSION.split('/')[0]}/`;
+  if (typeof kind !== 'string' || typeof apiVersion !== 'string') return [];
+  if (kind === KIND || apiVersion.startsWith(group)) return [];
+  return [
+    { path: ['apiVersion'], place: 'value', message: `found ${quoted(apiVersion)}, expected ${API_VERSION}` },
+    { path: ['kind'], place: 'value', message: `found ${quoted(kind)}, expected ${KIND}` },
+  ];
 }
 
 /**
  * Checks the content of one document: every field, the rules between fields, and the goal with its defaults filled in.
- * Everything that is wrong by itself is reported at once; what merely follows from it is not.
- * @param refused paths that have been complained about already; null stands there
+ * Everything that is wrong by itself is reported at once; what merely follows from it is not. Fields of `plain` that
+ * are misspelt are renamed.
  */
-export function checkJob(root: Json, refused: readonly Path[]): CheckedJob {
+export function checkJob(plain: PlainDocument): CheckedJob {
+  const root = plain.value;
   if (!isMap(root)) {
     const message = `found ${found(root, [])}, expected a ${KIND}: a map of apiVersion, kind, metadata and spec`;
-    return { job: null, findings: refused.length > 0 ? [] : [{ path: [], place: 'value', message }] };
+    return { job: null, findings: plain.refused.length > 0 ? [] : [{ path: [], place: 'value', message }] };
   }
+  const foreign = foreignFindings(root);
+  if (foreign.length > 0) return { job: null, findings: foreign };
+  const spelling = correctSpelling(plain);
   const parsed = streamJobSchema.safeParse(root);
-  const described = (parsed.error?.issues ?? []).flatMap((issue) => describeIssue(issue, root));
-  const foreign = foreignFindings(root, described);
-  if (foreign !== null) return { job: null, findings: foreign };
-  if (parsed.success && refused.length === 0) {
+  if (parsed.success && spelling.length === 0 && plain.refused.length === 0) {
     const findings = effectiveFindings(parsed.data.spec, root, []);
     return { job: findings.length === 0 ? parsed.data : null, findings };
   }
-  const unsaid = described.filter(({ path }) => !refused.some((other) => startsWith(path, other)));
-  const own = withoutConsequences(unsaid, root);
-  return { job: null, findings: [...own, ...remainingFindings(root, [...refused, ...own.map((f) => f.path)])] };
+  const described = (parsed.error?.issues ?? []).flatMap((issue) => describeIssue(issue, root));
+  const unsaid = described.filter(({ path }) => !plain.refused.some((other) => isInside(path, other)));
+  const own = withoutConsequences(unsaid);
+  const wrong = [...plain.refused, ...own.map((finding) => finding.path)];
+  return { job: null, findings: [...spelling, ...own, ...remainingFindings(root, wrong)] };
 }

@@ -29,38 +29,39 @@ export interface ParsedFile {
 /** Where reading a file ends: nobody mends more at once, and the list itself must not grow without a bound. */
 const MAX_PROBLEMS = 10_000;
 
-type Place = (offset: number, message: string, path?: Path) => Problem;
+interface ParsedDocument {
+  readonly job: ParsedJob | null;
+  readonly problems: readonly Problem[];
+}
 
 /** Reads one document. Null when it is empty, as a comment between two `---` is. */
-function parseDocument(
-  document: DocumentText,
-  fileName: string,
-): { job: ParsedJob | null; problems: Problem[] } | null {
-  const { tree, findings, lines } = composeDocument(document.text);
-  const position = (offset: number): Position => {
+function parseDocument({ text, linesBefore }: DocumentText, file: string): ParsedDocument | null {
+  if (Buffer.byteLength(text) > MAX_DOCUMENT_BYTES) {
+    const message = 'found a document of more than 1 MiB, expected a smaller one';
+    return { job: null, problems: [{ position: { file, line: linesBefore + 1, column: 1 }, path: '', message }] };
+  }
+  const { tree, findings, lines } = composeDocument(text);
+  const positionAt = (offset: number): Position => {
     const { line, col } = lines.linePos(offset);
-    return { file: fileName, line: document.linesBefore + Math.max(line, 1), column: Math.max(col, 1) };
+    return { file, line: linesBefore + line, column: col };
   };
-  const place: Place = (offset, message, path = []) => ({
-    position: position(offset),
+  const problemAt = (offset: number, message: string, path: Path = []): Problem => ({
+    position: positionAt(offset),
     path: formatPath(path),
     message,
   });
-
-  if (findings.length > 0 || tree === null)
-    return { job: null, problems: findings.map((f) => place(f.offset, f.message)) };
+  if (tree === null || findings.length > 0) {
+    return { job: null, problems: findings.map((f) => problemAt(f.offset, f.message)) };
+  }
   const plain = plainDocument(tree);
   if (plain.value === null && plain.findings.length === 0) return null;
-  const checked = checkJob(plain.value, plain.refused);
+  const checked = checkJob(plain);
   const problems = [
-    ...plain.findings.map((f) => place(f.offset, f.message, f.path)),
-    ...checked.findings.map((f) => place(plain.spanOf(f.path)[f.place], f.message, f.path)),
+    ...plain.findings.map((f) => problemAt(f.offset, f.message, f.path)),
+    ...checked.findings.map((f) => problemAt(plain.spanOf(f.path)[f.place], f.message, f.path)),
   ];
-  const job =
-    checked.job !== null && problems.length === 0
-      ? { job: checked.job, position: position(plain.spanOf(['metadata', 'name']).value) }
-      : null;
-  return { job, problems };
+  if (checked.job === null || problems.length > 0) return { job: null, problems };
+  return { job: { job: checked.job, position: positionAt(plain.spanOf(['metadata', 'name']).value) }, problems };
 }
 
 /**
@@ -78,32 +79,29 @@ export function parseDocuments(text: string, fileName: string): ParsedFile {
     complain(1, 'found a file of more than 8 MiB, expected a smaller one; split it');
     return { jobs, problems };
   }
-  let documents = 0;
+  let pieces = 0;
+  let isEmpty = true;
   for (const document of splitDocuments(text)) {
     const line = document.linesBefore + 1;
     if (problems.length >= MAX_PROBLEMS) {
       complain(
         line,
-        `found more than ${MAX_PROBLEMS} problems before this place, expected fewer; the rest was not read`,
+        `found more than ${MAX_PROBLEMS} problems before this line, expected fewer; the rest was not read`,
       );
       break;
     }
-    if (documents >= MAX_DOCUMENTS) {
+    if (pieces >= MAX_DOCUMENTS) {
       complain(line, `found more than ${MAX_DOCUMENTS} documents, expected fewer; split the file`);
       break;
     }
-    if (Buffer.byteLength(document.text) > MAX_DOCUMENT_BYTES) {
-      documents += 1;
-      complain(line, 'found a document of more than 1 MiB, expected a smaller one');
-      continue;
-    }
+    pieces += 1;
     const parsed = parseDocument(document, fileName);
     if (parsed === null) continue;
-    documents += 1;
+    isEmpty = false;
     for (const problem of parsed.problems) problems.push(problem);
     if (parsed.job !== null) jobs.push(parsed.job);
   }
-  if (documents === 0 && problems.length === 0) complain(1, `found no document, expected at least one ${KIND}`);
+  if (isEmpty && problems.length === 0) complain(1, `found no document, expected at least one ${KIND}`);
   return { jobs, problems };
 }
 

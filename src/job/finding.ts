@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Json } from './canonical.ts';
-import { formatPath, type Path, quoted } from './problem.ts';
+import { formatPath, type Path, printable, quoted } from './problem.ts';
 import { fieldNames, pathsOf, schemaAt } from './schema-fields.ts';
 import { nearest } from './suggest.ts';
 
@@ -77,7 +77,8 @@ function wanted(issue: Issue, actual: Json | undefined): string {
 export const suggestionFor = (path: Path): string | null =>
   nearest(String(path.at(-1)), fieldNames(schemaAt(path.slice(0, -1))));
 
-function unknownField(path: Path): string {
+/** Says that a field is unknown, and which one was probably meant. */
+export function unknownField(path: Path): string {
   if (formatPath(path) === 'spec.flink')
     return 'found the engine flink, which is not available yet; expected container';
   const near = suggestionFor(path);
@@ -95,9 +96,8 @@ export function describeIssue(issue: Issue, root: Json): JobFinding[] {
   }
   const actual = valueAt(root, path);
   // A rule between fields is broken by the fields that are there, not by their map.
+  const fields = issue.code === 'custom' && isMap(actual) ? Object.keys(actual).map(printable) : [];
   const what =
-    issue.code === 'custom' && isMap(actual) && Object.keys(actual).length > 0
-      ? `the fields ${Object.keys(actual).join(', ')}`
-      : found(actual, path);
+    fields.length === 0 ? found(actual, path) : fields.length === 1 ? `only ${fields[0]}` : fields.join(' and ');
   return [{ path, place: 'value', message: `found ${what}, expected ${wanted(issue, actual)}` }];
 }

@@ -46,6 +46,9 @@ export function formatPath(path: Path): string {
     .join('');
 }
 
+/** Whether `path` is `head` or leads to something inside it. */
+export const isInside = (path: Path, head: Path): boolean => head.every((step, index) => path[index] === step);
+
 export const formatPosition = (p: Position): string => `${printable(p.file)}:${p.line}:${p.column}`;
 
 export const plural = (count: number, word: string): string => `${count} ${word}${count === 1 ? '' : 's'}`;

@@ -7,7 +7,7 @@ export const MAX_DOCUMENT_BYTES = 1024 * 1024;
 export const MAX_DOCUMENTS = 10_000;
 export const MAX_DEPTH = 32;
 export const MAX_ALIASES = 100;
-const MAX_LEXEMES = 100_000;
+const MAX_LEXEMES = 30_000;
 const MAX_SYNTAX_ERRORS = 100;
 
 /** A mistake at an offset of one document's text. */
@@ -59,6 +59,24 @@ export function* splitDocuments(text: string): Generator<DocumentText, void> {
   if (hasContent) yield { text: text.slice(start), linesBefore };
 }
 
+/**
+ * Keeps the first errors only. One quoted text can hold one in every second letter, and each is an object with a stack;
+ * the library has no setting for that, so its own handler is wrapped.
+ */
+class BoundedComposer extends Composer {
+  constructor(options: ConstructorParameters<typeof Composer>[0]) {
+    super(options);
+    // biome-ignore lint/complexity/useLiteralKeys: the member is private; TypeScript allows it in brackets only
+    const report = this['onError'];
+    let errors = 0;
+    // biome-ignore lint/complexity/useLiteralKeys: as above
+    this['onError'] = (...error: Parameters<typeof report>) => {
+      errors += 1;
+      if (errors <= MAX_SYNTAX_ERRORS) report(...error);
+    };
+  }
+}
+
 /** A document as a tree of nodes, or why there is none. */
 export interface ComposedDocument {
   readonly tree: Document.Parsed | null;
@@ -106,7 +124,7 @@ export function composeDocument(text: string): ComposedDocument {
   }
   tokens.push(...parser.end());
   // Keys are compared by our own walk: the library's check takes time with the square of their number.
-  const composer = new Composer({ uniqueKeys: false, prettyErrors: false, logLevel: 'silent' });
+  const composer = new BoundedComposer({ uniqueKeys: false, prettyErrors: false, logLevel: 'silent' });
   const [tree = null] = composer.compose(tokens, true, text.length);
   return { tree, findings: tree === null ? [] : syntaxFindings(tree, text), lines };
 }

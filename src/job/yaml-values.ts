@@ -10,35 +10,14 @@ import {
   type YAMLSeq,
 } from 'yaml';
 import type { Json } from './canonical.ts';
+import { type JsonMap, PlainDocument, type Span, type ValueFinding } from './plain-document.ts';
 import { type Path, printable, quoted } from './problem.ts';
-import { type Finding, MAX_DEPTH, MAX_DOCUMENT_BYTES } from './yaml-text.ts';
+import { MAX_DEPTH, MAX_DOCUMENT_BYTES } from './yaml-text.ts';
 
 /** Values that one document may have once its aliases are filled in. */
-const MAX_VALUES = 30_000;
+const MAX_VALUES = 15_000;
 const YAML_TAG = 'tag:yaml.org,2002:';
 
-/** A mistake at a place that a path leads to. */
-export interface ValueFinding extends Finding {
-  readonly path: Path;
-}
-
-/** Offsets of a field's name and of its value. Entries of lists have no name: both are the value's. */
-interface Span {
-  readonly key: number;
-  readonly value: number;
-}
-
-/** A document as plain JSON, and where each part of it is written. */
-export interface PlainDocument {
-  readonly value: Json;
-  readonly findings: readonly ValueFinding[];
-  /** Paths whose values could not be taken over: null stands there instead, and nothing more should be said of them. */
-  readonly refused: readonly Path[];
-  /** Where `path` leads to, or the nearest map or list around it that is written. */
-  spanOf(path: Path): Span;
-}
-
-type JsonMap = Record<string, Json>;
 interface YamlPair {
   readonly key: Node | null;
   readonly value: Node | null;
@@ -51,22 +30,7 @@ export function plainDocument(tree: Document.Parsed): PlainDocument {
   const reader = new TreeReader();
   const root: Node | null = tree.contents;
   const value = reader.readRoot(root);
-  const start = offsetOf(root);
-
-  function spanOf(path: Path): Span {
-    let span: Span = { key: start, value: start };
-    let current: unknown = value;
-    for (const step of path) {
-      const places = current !== null && typeof current === 'object' ? reader.spans.get(current) : undefined;
-      const next = places?.get(String(step));
-      if (next === undefined) return { key: span.value, value: span.value };
-      span = next;
-      current = (current as JsonMap)[step];
-    }
-    return span;
-  }
-
-  return { value, findings: reader.findings, refused: reader.refused, spanOf };
+  return new PlainDocument(value, offsetOf(root), reader.spans, reader.findings, reader.refused);
 }
 
 /**
@@ -76,7 +40,7 @@ export function plainDocument(tree: Document.Parsed): PlainDocument {
 class TreeReader {
   readonly findings: ValueFinding[] = [];
   readonly refused: Path[] = [];
-  readonly spans = new Map<object, ReadonlyMap<string, Span>>();
+  readonly spans = new Map<object, Map<string, Span>>();
   readonly #said = new Set<string>();
   readonly #anchors = new Map<string, Node>();
   /** Lists and maps around the place that is being read, also those that an alias led into. */
@@ -181,6 +145,12 @@ class TreeReader {
     return list;
   }
 
+  #repeated(name: string): string {
+    const joined = name === 'apiVersion' && this.#path.length === 0;
+    const remedy = joined ? '; a line --- goes between two documents' : '';
+    return `found ${quoted(name)} a second time, expected each field once${remedy}`;
+  }
+
   #readMap(node: YAMLMap): Json {
     const map: JsonMap = {};
     const places = new Map<string, Span>();
@@ -197,7 +167,7 @@ class TreeReader {
       const name = key.value === null ? (key.source ?? '') : String(key.value);
       if (key.anchor !== undefined) this.#anchors.set(key.anchor, key);
       if (name === '<<' && key.type === 'PLAIN' && value !== null) merges.push(value);
-      else if (places.has(name)) this.#complain(key, `found ${quoted(name)} a second time, expected each field once`);
+      else if (places.has(name)) this.#complain(key, this.#repeated(name));
       else if (name === '__proto__') this.#complain(key, 'found "__proto__", which no field may be called');
       else {
         places.set(name, { key: offsetOf(key), value: offsetOf(value ?? key) });
