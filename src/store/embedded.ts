@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, realpath, writeFile } from 'node:fs/promises';
-import { networkInterfaces } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { StoreError } from '../ports/store.ts';
 import { type Binaries, findBinaries } from './embedded/binaries.ts';
@@ -121,18 +120,17 @@ async function rememberedListen(folder: ServerFolder): Promise<string[]> {
 
 const furtherAddresses = (options: EmbeddedOptions): string[] => (options.listen ?? []).filter((a) => a !== LOOPBACK);
 
-const ownAddresses = (): Set<string> =>
-  new Set(
-    Object.values(networkInterfaces())
-      .flat()
-      .map((entry) => entry?.address ?? ''),
-  );
+/** Those of `addresses` that this machine has right now: a bridge of a cluster that is gone takes its address along. */
+async function owned(addresses: readonly string[]): Promise<string[]> {
+  const own = await Promise.all(addresses.map((address) => isFree(0, address)));
+  return addresses.filter((_, index) => own[index] === true);
+}
 
 /** Addresses that are wanted now or were before and still are this machine's. @throws StoreError when one is not */
 async function chooseListen(folder: ServerFolder, options: EmbeddedOptions): Promise<string[]> {
-  const own = ownAddresses();
   const wanted = furtherAddresses(options);
-  const foreign = wanted.find((address) => !own.has(address));
+  const own = await owned(wanted);
+  const foreign = wanted.find((address) => !own.includes(address));
   if (foreign !== undefined) {
     throw new StoreError(
       'configuration',
@@ -141,7 +139,7 @@ async function chooseListen(folder: ServerFolder, options: EmbeddedOptions): Pro
   }
   const addresses = [...new Set([...(await rememberedListen(folder)), ...wanted])];
   await writeFile(folder.listen, addresses.map((address) => `${address}\n`).join(''));
-  return addresses.filter((address) => own.has(address));
+  return await owned(addresses);
 }
 
 async function writeAccessRules(folder: ServerFolder, listen: readonly string[]): Promise<void> {

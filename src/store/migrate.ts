@@ -48,11 +48,22 @@ export async function readMigrations(folder = FOLDER): Promise<Migration[]> {
   );
 }
 
-async function readApplied(sql: Sql): Promise<Applied[]> {
-  const [table] = await sql.query<{ exists: boolean }>(
-    `select to_regclass('bulkhead.migration') is not null as exists`,
+// Both ask the catalogs' tables. to_regclass() and its like answer from a cache that is not refreshed while a
+// transaction waits for a lock, and so miss what the former holder of the lock has just made.
+async function hasSchema(sql: Sql): Promise<boolean> {
+  return (await sql.query(`select from pg_namespace where nspname = 'bulkhead'`)).length > 0;
+}
+
+async function hasBookkeeping(sql: Sql): Promise<boolean> {
+  const rows = await sql.query(
+    `select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where n.nspname = 'bulkhead' and c.relname = 'migration'`,
   );
-  if (table?.exists !== true) return [];
+  return rows.length > 0;
+}
+
+async function readApplied(sql: Sql): Promise<Applied[]> {
+  if (!(await hasBookkeeping(sql))) return [];
   return await sql.query<Applied>('select version, name, hash from bulkhead.migration order by version');
 }
 
@@ -79,8 +90,7 @@ function pendingAfter(applied: readonly Applied[], known: readonly Migration[], 
 
 async function makeBookkeeping(sql: Sql): Promise<void> {
   // Asked first, since "if not exists" wants the right to make a schema even where it is there.
-  const [schema] = await sql.query<{ exists: boolean }>(`select to_regnamespace('bulkhead') is not null as exists`);
-  if (schema?.exists !== true) {
+  if (!(await hasSchema(sql))) {
     await sql.query('create schema bulkhead');
     await sql.query(
       `comment on schema bulkhead is 'Goals of stream jobs, and what was seen of them. See bulkhead.job.'`,

@@ -12,6 +12,7 @@ const TRIES = 100;
 const REACH_TIMEOUT_MS = 1_000;
 const LISTENING = '0A';
 
+/** Whether we could listen there; with port 0, whether the address is this machine's at all. */
 export async function isFree(port: number, host = '127.0.0.1'): Promise<boolean> {
   return await new Promise((resolve) => {
     const server = createServer();
