@@ -13,8 +13,8 @@ export interface JobFinding {
   readonly message: string;
 }
 
-// People write secrets into these, also by mistake; an error message ends up in logs.
-const SECRET_PATHS = /^spec\.container\.(env\[\d+\]\.value|args\b|command\b|probes\.\w+\.exec\b)/;
+// People write secrets into these, or name a file that is nothing but one; an error message ends up in logs.
+const SECRET_PATHS = /^$|^spec\.container\.(env\[\d+\]\.value|args\b|command\b|probes\.\w+\.exec\b)/;
 
 export const isMap = (value: unknown): value is Record<string, Json> =>
   value !== null && typeof value === 'object' && !Array.isArray(value);
@@ -68,7 +68,10 @@ function wanted(issue: Issue, actual: Json | undefined): string {
     const first = rules && z.safeParse(rules, '').error?.issues[0];
     return first && first.code !== 'invalid_type' ? wanted(first, '') : 'text';
   }
-  if (issue.message.startsWith('expected ')) return issue.message.slice('expected '.length);
+  if (issue.message.startsWith('expected ')) {
+    const isQuotedNumber = issue.code === 'invalid_type' && typeof actual === 'string' && /^\d+$/.test(actual);
+    return `${issue.message.slice('expected '.length)}${isQuotedNumber ? ', without quotes' : ''}`;
+  }
   if (issue.code === 'invalid_type') return KINDS[issue.expected] ?? 'another kind of value';
   return bound(issue) ?? 'another value';
 }

@@ -113,14 +113,19 @@ function unclosed(
   return { offset, message: `found ${sign} that is never closed, expected ${OPENERS[sign]} at its end` };
 }
 
-/** Every mistake of syntax, the first of each line: what follows on the same line follows from it. */
+/**
+ * Every mistake of syntax, the first of each line: what follows on the same line follows from it. So does all that
+ * comes after a template, or after a quote or bracket that is never closed.
+ */
 export function syntaxFindings(tree: Document.Parsed, text: string): { offset: number; message: string }[] {
   const lines = new Map<number, { offset: number; message: string }>();
   for (const error of tree.errors.toSorted((a, b) => a.pos[0] - b.pos[0])) {
     const offset = Math.min(error.pos[0], text.length);
-    const finding = unclosed(error, tree, text) ?? { offset, message: sentence(error, text) };
+    const opened = unclosed(error, tree, text);
+    const finding = opened ?? { offset, message: sentence(error, text) };
     const line = text.lastIndexOf('\n', finding.offset - 1);
     if (!lines.has(line)) lines.set(line, finding);
+    if (opened !== null || finding.message === TEMPLATE) break;
   }
   const { version, explicit } = tree.directives.yaml;
   if (lines.size === 0 && explicit === true && version !== '1.2') {
