@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import pg from 'pg';
 import { StoreError } from '../ports/store.ts';
 import { describeTarget, toStoreError } from './errors.ts';
@@ -54,8 +55,16 @@ export function connectionConfig(options: Omit<PoolOptions, 'maxConnections'>): 
   };
 }
 
+interface ClosablePool {
+  readonly pool: pg.Pool;
+  /** Ends the pool; connections that are busy or silent are dropped after a moment. */
+  close(): Promise<void>;
+}
+
 /** With the server's time-outs as start-up parameters, or without where a pooler in between refuses those. */
-function makePool(options: PoolOptions, serverTimeouts: boolean): pg.Pool {
+function makePool(options: PoolOptions, serverTimeouts: boolean): ClosablePool {
+  // Ours, since pg leaves a connection open that fails on our side of the login, and the server then waits for it.
+  const sockets = new Set<Socket>();
   const { statementTimeoutMs, maxConnections } = options;
   const pool = new pg.Pool({
     ...connectionConfig(options),
@@ -64,10 +73,21 @@ function makePool(options: PoolOptions, serverTimeouts: boolean): pg.Pool {
       : {}),
     max: maxConnections,
     idleTimeoutMillis: IDLE_CONNECTION_MS,
+    stream: () => {
+      const socket = new Socket();
+      sockets.add(socket);
+      return socket.once('close', () => sockets.delete(socket));
+    },
   });
   // An idle connection broke: the pool has dropped it already.
   pool.on('error', reportedByNextStatement);
-  return pool;
+  return {
+    pool,
+    close: async () => {
+      await finishWithin(pool.end(), CLOSE_TIMEOUT_MS);
+      for (const socket of sockets) socket.destroy();
+    },
+  };
 }
 
 async function finishWithin(work: Promise<unknown>, timeoutMs: number): Promise<void> {
@@ -83,11 +103,13 @@ const reportedByNextStatement = () => undefined;
 
 class PooledDatabase implements Database {
   readonly target: string;
+  readonly close: () => Promise<void>;
   readonly #pool: pg.Pool;
   readonly #begin: string;
 
-  constructor(pool: pg.Pool, options: PoolOptions) {
+  constructor({ pool, close }: ClosablePool, options: PoolOptions) {
     this.#pool = pool;
+    this.close = close;
     this.target = describeTarget(options.url);
     // One round trip, and it holds for this transaction only, whichever connection a pooler gives us.
     const timeoutMs = Math.trunc(options.statementTimeoutMs);
@@ -126,19 +148,15 @@ class PooledDatabase implements Database {
       throw toStoreError(error, target);
     }
   }
-
-  async close(): Promise<void> {
-    await finishWithin(this.#pool.end(), CLOSE_TIMEOUT_MS);
-  }
 }
 
 async function open(options: PoolOptions, serverTimeouts: boolean): Promise<Database> {
-  const pool = makePool(options, serverTimeouts);
+  const closable = makePool(options, serverTimeouts);
   try {
-    (await pool.connect()).release();
-    return new PooledDatabase(pool, options);
+    (await closable.pool.connect()).release();
+    return new PooledDatabase(closable, options);
   } catch (error) {
-    await finishWithin(pool.end(), CLOSE_TIMEOUT_MS);
+    await closable.close();
     throw error;
   }
 }

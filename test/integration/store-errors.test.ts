@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { StoreError, type StoreErrorKind } from '../../src/ports/store.ts';
 import { findFreePort } from '../../src/store/embedded/port.ts';
 import { describeTarget, toStoreError } from '../../src/store/errors.ts';
 import { type Migration, migrate, readMigrations } from '../../src/store/migrate.ts';
-import { openStore } from '../../src/store/open.ts';
+import { openStore, type Store } from '../../src/store/open.ts';
 import { emptyDatabase, sql, type TestDatabase, testDatabase } from '../support/postgres.ts';
+import { TcpProxy } from '../support/proxy.ts';
 
 const open = (url: string) => openStore({ url, applicationName: 'test' });
 
@@ -142,6 +144,48 @@ describe('what a person reads when the database cannot be used', () => {
     const unknown = toStoreError(Object.assign(new Error('boom'), { code: 'XX000' }), target);
     assert.equal(unknown.message, `${target} failed: boom (XX000).`);
     assert.equal(toStoreError(full, 'elsewhere'), full, 'what was explained is not explained again');
+  });
+});
+
+describe('a store whose connections break', () => {
+  let db: TestDatabase;
+  let proxy: TcpProxy;
+  let store: Store;
+  before(async () => {
+    db = await testDatabase();
+    proxy = await TcpProxy.to({ host: '127.0.0.1', port: Number(new URL(db.url).port) });
+    store = await openStore({ url: proxy.urlFor(db.url), applicationName: 'test', statementTimeoutMs: 200 });
+  });
+  after(async () => {
+    await store.close();
+    await proxy[Symbol.asyncDispose]();
+    await db[Symbol.asyncDispose]();
+  });
+
+  it('makes new ones by itself', async () => {
+    await store.heads();
+    proxy.dropAll();
+    await sleep(50);
+    assert.deepEqual(await store.heads(), []);
+  });
+
+  it('gives up on one whose other end has vanished, and goes on when it is back', { timeout: 30_000 }, async () => {
+    proxy.freeze();
+    await rejectsWith(store.heads(), 'unavailable', /does not answer/, db.url);
+    proxy.thaw();
+    assert.deepEqual(await store.heads(), []);
+  });
+
+  it('closes in bounded time, also when nobody answers any more', { timeout: 30_000 }, async () => {
+    const other = await openStore({ url: proxy.urlFor(db.url), applicationName: 'test', statementTimeoutMs: 60_000 });
+    proxy.freeze();
+    const startedAt = performance.now();
+    const asked = assert.rejects(other.heads(), { kind: 'unavailable' });
+    await sleep(50);
+    await other.close();
+    await asked;
+    assert.ok(performance.now() - startedAt < 5_000);
+    proxy.thaw();
   });
 });
 

@@ -57,6 +57,13 @@ export function explainFailure(words: string): StoreError | null {
         `Run Bulkhead as another user. ${OWN_DATABASE}.`,
     );
   }
+  if (/unshare ENOENT|unrecognized option/i.test(words)) {
+    return new StoreError(
+      'configuration',
+      'Postgres does not run as root, and the program "unshare" of util-linux, which gets round that, is not there: ' +
+        `install it, or run Bulkhead as another user. ${OWN_DATABASE}.`,
+    );
+  }
   if (/error while loading shared libraries|library not loaded/i.test(words)) {
     return new StoreError(
       'configuration',

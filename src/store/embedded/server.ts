@@ -101,21 +101,21 @@ async function attemptStart(
     env: { PATH: process.env.PATH, LC_ALL: 'C' },
   });
   closeSync(log);
-  let ended = false;
+  let ended: string | null = null;
   child.once('exit', () => {
-    ended = true;
+    ended ??= '';
   });
-  child.once('error', () => {
-    ended = true;
+  child.once('error', (error) => {
+    ended ??= error.message;
   });
   child.unref();
   const server = await poll(START_TIMEOUT_MS, async () => {
-    if (ended) return 'ended' as const;
+    if (ended !== null) return ended;
     const found = await findServer(folder);
     return found?.ready === true ? found : null;
   });
   if (server === null) throw startFailure(folder, `it is not ready after ${START_TIMEOUT_MS / 1000} s`);
-  return server === 'ended' ? await logSince(folder, offset) : server;
+  return typeof server === 'string' ? `${server}\n${await logSince(folder, offset)}` : server;
 }
 
 /**
