@@ -18,6 +18,7 @@ export class FakeCluster implements ActionExecutor {
   readonly objects = new Map<string, ObservedObject>();
   readonly settled = new Map<string, Settled>();
   readonly calls: string[] = [];
+  readonly executor: ActionExecutor = this;
   pods: ObservedPod[] = [];
   #failNext: ClusterError[] = [];
   #version = 100;

@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type AdmissionInput, admit } from '../../../src/cluster/identity.ts';
+import { clusterId } from '../../../src/job/ids.ts';
+
+const OLD = clusterId('00000000-0000-4000-8000-000000000001');
+const NEW = clusterId('00000000-0000-4000-8000-000000000002');
+const cluster = (id = OLD, contextName = 'prod') => ({ id, contextName, server: 'https://one', caCertificate: 'ca' });
+
+const input = (parts: Partial<AdmissionInput>): AdmissionInput => ({
+  known: cluster(),
+  found: cluster(NEW),
+  oldAnswers: async () => false,
+  otherStores: async () => false,
+  accepted: null,
+  ...parts,
+});
+
+const CASES: readonly (readonly [situation: string, parts: Partial<AdmissionInput>, kind: string])[] = [
+  ['the first cluster of a store is taken', { known: null }, 'adopt'],
+  ['the same cluster is taken, whatever its address', { found: { ...cluster(), server: 'https://two' } }, 'same'],
+  ['the same cluster is taken under another context name', { found: cluster(OLD, 'renamed') }, 'same'],
+  ['a lost and replaced cluster is taken: same context, the old one silent, nobody else there', {}, 'adopt'],
+  ['another context is another cluster: a person decides', { found: cluster(NEW, 'staging') }, 'refuse'],
+  ['while the old cluster answers, a person decides', { oldAnswers: async () => true }, 'refuse'],
+  ['where another store lives, a person decides', { otherStores: async () => true }, 'refuse'],
+  ['a person has decided', { found: cluster(NEW, 'staging'), accepted: NEW }, 'adopt'],
+  ['a decision for another cluster does not count', { found: cluster(NEW, 'staging'), accepted: OLD }, 'refuse'],
+];
+
+for (const [situation, parts, kind] of CASES) {
+  test(situation, async () => assert.equal((await admit(input(parts))).kind, kind));
+}
+
+test('a refusal says what to do', async () => {
+  const refused = await admit(input({ oldAnswers: async () => true }));
+  assert.match(refused.kind === 'refuse' ? refused.why : '', /--accept-cluster 00000000-0000-4000-8000-000000000002/);
+});

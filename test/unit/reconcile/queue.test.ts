@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { mock, test } from 'node:test';
+import fc from 'fast-check';
+import { backOffMs, DEFAULT_BACK_OFF, KeyQueue } from '../../../src/reconcile/queue.ts';
+
+const queueOf = () => new KeyQueue<string>(() => undefined);
+
+test('keys come out in the order they came in, each once', () => {
+  const queue = queueOf();
+  for (const key of ['a', 'b', 'a', 'c']) queue.add(key);
+  assert.deepEqual([queue.take(), queue.take(), queue.take(), queue.take()], ['a', 'b', 'c', null]);
+});
+
+test('a key added while it is worked on comes back once, and never to two workers', () => {
+  const queue = queueOf();
+  queue.add('a');
+  queue.take();
+  queue.add('a');
+  queue.add('a');
+  assert.equal(queue.take(), null);
+  queue.done('a');
+  assert.equal(queue.take(), 'a');
+  queue.done('a');
+  assert.equal(queue.take(), null);
+});
+
+test('a failing key waits longer each time and delays no other; success starts it afresh', () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    const queue = queueOf();
+    const delays = [1, 2, 3, 4].map(() => queue.retry('bad'));
+    assert.ok(
+      delays.every((delay, i) => i === 0 || delay > (delays[i - 1] ?? 0)),
+      delays.join(' '),
+    );
+    queue.add('good');
+    assert.equal(queue.take(), 'good');
+    mock.timers.tick(DEFAULT_BACK_OFF.maxMs);
+    assert.equal(queue.take(), 'bad');
+    queue.succeeded('bad');
+    assert.ok(queue.retry('bad') <= DEFAULT_BACK_OFF.baseMs);
+    queue.clear();
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test('of two times the earlier one counts, and news at once', () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    const queue = queueOf();
+    queue.addAfter('a', 1_000);
+    queue.addAfter('a', 50_000);
+    mock.timers.tick(1_000);
+    assert.equal(queue.take(), 'a');
+    queue.done('a');
+    queue.addAfter('a', 50_000);
+    queue.add('a');
+    assert.equal(queue.take(), 'a');
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test('the delay is never above its limit, so that a repaired fault is noticed within 30 s', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 1_000 }), fc.double({ min: 0, max: 1, noNaN: true }), (failures, random) => {
+      const delay = backOffMs(failures, DEFAULT_BACK_OFF, random);
+      assert.ok(delay >= DEFAULT_BACK_OFF.baseMs * 0.8 - 1 && delay <= DEFAULT_BACK_OFF.maxMs);
+    }),
+  );
+});
