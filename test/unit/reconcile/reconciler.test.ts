@@ -37,24 +37,37 @@ test('a converged job costs nothing: no write, no event, no changed status', asy
   assert.deepEqual([cell.writes, second.events, second.changed, second.next], [0, [], false, { kind: 'idle' }]);
 });
 
-test('an object that somebody made meanwhile is looked at, and adopted if it is ours', async () => {
-  const cell = new FakeCluster();
-  cell.failNext(new ClusterError('conflict', 'is there already'));
+/** A watch that has not told of anything yet: objects show only after a live read. */
+class LateWatch extends FakeCluster {
+  #told = false;
+
+  override observe(namespace: string) {
+    return this.#told ? super.observe(namespace) : new FakeCluster().observe(namespace);
+  }
+
+  override recordRead(): undefined {
+    this.#told = true;
+    return undefined;
+  }
+}
+
+test('an object that is there already though the watch did not tell is looked at, and adopted if it is ours', async () => {
+  const cell = new LateWatch();
   const [namespace] = renderGoal(goal);
   assert.ok(namespace);
-  cell.put(namespace);
+  const { uid } = cell.put(namespace).metadata;
   const result = await turn(goal, cell);
-  assert.equal(cell.objects.size, renderGoal(goal).length);
+  const kept = [...cell.objects.values()].find((o) => o.kind === 'Namespace');
+  assert.deepEqual([cell.objects.size, kept?.metadata.uid], [renderGoal(goal).length, uid]);
   assert.equal(reason(result), 'WorkersStarting');
 });
 
 test('an object of somebody else under our name is a condition, and nothing is made behind it', async () => {
-  const cell = new FakeCluster();
+  const cell = new LateWatch();
   const [namespace] = renderGoal(goal);
   assert.ok(namespace);
   cell.put({ ...namespace, metadata: { ...namespace.metadata, labels: { theirs: 'yes' } } });
-  const hidden = Object.assign(Object.create(cell), { observe: () => new FakeCluster().observe('') }) as FakeCluster;
-  const result = await turn(goal, hidden);
+  const result = await turn(goal, cell);
   assert.equal(reason(result), 'ForeignObject');
   assert.equal(cell.objects.size, 1);
 });
