@@ -108,7 +108,8 @@ function judge(input: StatusInput, rollout: Rollout | null): Verdict {
     const message = `${changes} ${changes === 1 ? 'object has' : 'objects have'} to be written`;
     return verdict(rollout ? 'Progressing' : 'Pending', 'Applying', message, { reconciling: true });
   }
-  return judgeWorkers(cellTrouble(input.observed, rollout), rollout, goal.content.spec.suspended === true);
+  const { spec } = goal.content;
+  return judgeWorkers(cellTrouble(input.observed, rollout, spec), rollout, spec.suspended === true);
 }
 
 function judgeRemoval({ actions, failure }: StatusInput): Verdict {

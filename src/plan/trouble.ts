@@ -1,3 +1,4 @@
+import type { JobSpec } from '../job/spec.ts';
 import type { CellObservation, ObservedPod } from './observation.ts';
 import type { Rollout } from './rollout.ts';
 
@@ -22,18 +23,28 @@ const MAYBE_ROOT_WORDS = /permission denied|operation not permitted|EACCES|EPERM
 
 const firstLine = (text: string): string => text.trim().split('\n').at(-1)?.slice(0, 300) ?? '';
 
-function configTrouble(pod: ObservedPod): Trouble {
-  const message = pod.container.waitingMessage ?? '';
-  const secret = /secret "([^"]+)" not found/.exec(message)?.[1];
-  const key = /couldn't find key (\S+) in Secret \S+\/(\S+)/.exec(message);
-  if (secret || key) {
-    const name = secret ?? key?.[2] ?? 'NAME';
-    const literal = `--from-literal=${key?.[1] ?? 'KEY'}=VALUE`;
-    return {
-      reason: 'SecretMissing',
-      message: `${message}; make it with: kubectl -n ${pod.namespace} create secret generic ${name} ${literal}`,
-    };
+/** The keys of one Secret that the job's workers ask for. */
+const keysOf = ({ container }: JobSpec, secret: string): string[] =>
+  (container.env ?? []).flatMap(({ secretKeyRef }) => (secretKeyRef?.name === secret ? [secretKeyRef.key] : []));
+
+/** A Secret, or a key of it, that is not there; with the command that is enough, since only the values are to be put in. */
+function secretTrouble(pod: ObservedPod, message: string, spec: JobSpec): Trouble | null {
+  const absent = /secret "([^"]+)" not found/.exec(message)?.[1];
+  if (absent !== undefined) {
+    const literals = [...new Set(keysOf(spec, absent))].map((key) => ` --from-literal=${key}=VALUE`).join('');
+    const command = `kubectl -n ${pod.namespace} create secret generic ${absent}${literals}`;
+    return { reason: 'SecretMissing', message: `${message}; make it with: ${command}` };
   }
+  const [, key, secret] = /couldn't find key (\S+) in Secret \S+\/(\S+)/.exec(message) ?? [];
+  if (key === undefined || secret === undefined) return null;
+  const command = `kubectl -n ${pod.namespace} patch secret ${secret} -p '{"stringData":{"${key}":"VALUE"}}'`;
+  return { reason: 'SecretMissing', message: `${message}; add it with: ${command}` };
+}
+
+function configTrouble(pod: ObservedPod, spec: JobSpec): Trouble {
+  const message = pod.container.waitingMessage ?? '';
+  const missing = secretTrouble(pod, message, spec);
+  if (missing) return missing;
   if (ROOT_WORDS.test(message)) return rootTrouble(message);
   return { reason: 'ContainerRefused', message };
 }
@@ -63,22 +74,22 @@ function exitTrouble(pod: ObservedPod): Trouble | null {
   };
 }
 
-function podTrouble(pod: ObservedPod): Trouble | null {
+function podTrouble(pod: ObservedPod, spec: JobSpec): Trouble | null {
   if (pod.ready || pod.terminating) return null;
   const { waitingReason, waitingMessage } = pod.container;
   if (waitingReason && IMAGE_REASONS.has(waitingReason)) {
     return { reason: 'ImagePullFailed', message: `${waitingReason}: ${waitingMessage ?? 'the image cannot be had'}` };
   }
-  if (waitingReason && CONFIG_REASONS.has(waitingReason)) return configTrouble(pod);
+  if (waitingReason && CONFIG_REASONS.has(waitingReason)) return configTrouble(pod, spec);
   if (pod.unschedulable) return { reason: 'Unschedulable', message: pod.unschedulable };
   return exitTrouble(pod);
 }
 
 /** The first trouble in the order of the pods' names, so that the same observation always says the same. */
-export function cellTrouble(observed: CellObservation, rollout: Rollout | null): Trouble | null {
+export function cellTrouble(observed: CellObservation, rollout: Rollout | null, spec: JobSpec): Trouble | null {
   const pods = [...observed.pods].sort((a, b) => (a.name < b.name ? -1 : 1));
   for (const pod of pods) {
-    const trouble = podTrouble(pod);
+    const trouble = podTrouble(pod, spec);
     if (trouble) return trouble;
   }
   return rollout?.refused ? { reason: 'PodsRefused', message: rollout.refused } : null;

@@ -91,10 +91,27 @@ for (const [situation, of, cluster, expected] of CASES) {
   test(`${situation}: ${expected}`, () => assert.equal(summary(statusOf(of, cluster)), expected));
 }
 
-test('SecretMissing says the command that makes the Secret', () => {
-  const pod = container({ waitingReason: 'CreateContainerConfigError', waitingMessage: 'secret "db" not found' });
-  const message = statusOf(goal, withPod(pod)).conditions[0]?.message ?? '';
-  assert.match(message, new RegExp(`kubectl -n ${cellNamespace(STORE, goal.job)} create secret generic db`));
+test('SecretMissing says the command that is enough: with every key of the Secret, or with the one it lacks', () => {
+  const env = ['user', 'password', 'user'].map((key, index) => ({
+    name: `V${index}`,
+    secretKeyRef: { name: 'db', key },
+  }));
+  const of = goalOf({ container: { ...MINIMAL.container, env } });
+  const namespace = cellNamespace(STORE, of.job);
+  const said = (waitingMessage: string): string => {
+    const cluster = runningCell(of);
+    change(cluster, 'Deployment', (o) => ({ ...o, status: {} }));
+    cluster.pods = [podOf(of, container({ waitingReason: 'CreateContainerConfigError', waitingMessage }))];
+    return statusOf(of, cluster).conditions[0]?.message.split(' with: ').at(-1) ?? '';
+  };
+  assert.equal(
+    said('secret "db" not found'),
+    `kubectl -n ${namespace} create secret generic db --from-literal=user=VALUE --from-literal=password=VALUE`,
+  );
+  assert.equal(
+    said(`couldn't find key password in Secret ${namespace}/db`),
+    `kubectl -n ${namespace} patch secret db -p '{"stringData":{"password":"VALUE"}}'`,
+  );
 });
 
 test('a namespace that is being deleted is waited for, which is no stall: it needs nobody', () => {
