@@ -19,6 +19,7 @@ import {
   untilPhase,
 } from '../support/operator.ts';
 import { type TestDatabase, testDatabase } from '../support/postgres.ts';
+import { listenForSilence } from '../support/silence.ts';
 import { until } from '../support/until.ts';
 
 /** The operator on a real Postgres and a real API server; pods are played by kwok. */
@@ -234,6 +235,14 @@ test('API server restarted: converged within 30 s, no pod is restarted or replac
   assert.deepEqual(await pods(), before);
   const said = operator.log.lines.slice(lines).filter((l) => /the cluster (lost|is back)/.test(l.message));
   assert.equal(said.length, 2, JSON.stringify(said));
+});
+
+test('a converged system writes nothing, to the API server or to Postgres, leases aside', async () => {
+  const id = await applyJob(database.store, 'whole', SPEC);
+  await untilPhase(database.store, id, 'Running');
+  const seen = await listenForSilence(cluster, database.superuserUrl, 20_000);
+  assert.deepEqual([seen.clusterWrites, seen.rowsWritten], [[], {}]);
+  assert.ok(seen.leaseRenewals > 0, 'the operator was alive meanwhile');
 });
 
 test('a restart of the operator writes nothing: what is, is recognised', async () => {
