@@ -63,6 +63,16 @@ export async function footprintIsOpen(file: string): Promise<boolean> {
   return (await readBefore(file)) !== undefined;
 }
 
+/** Links and firewall rules that look like a Docker daemon's, for a person. */
+export async function networkTraces(): Promise<string[]> {
+  const found = (await links()).filter((link) => DOCKER_LINK.test(link)).map((link) => `link ${link}`);
+  for (const program of IPTABLES) {
+    const lines = (await save(program)).split('\n').filter((line) => DOCKER_RULE.test(line));
+    found.push(...lines.map((line) => `${program} ${line}`));
+  }
+  return found;
+}
+
 async function readBefore(file: string): Promise<Before | undefined> {
   if (!existsSync(file)) return undefined;
   const before = JSON.parse(await readFile(file, 'utf8')) as Before;

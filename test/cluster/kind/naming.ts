@@ -7,8 +7,11 @@ const CHECKOUT = fileURLToPath(new URL('../../..', import.meta.url));
 /** The folders of all local clusters of this checkout. */
 export const CLUSTERS_DIR = join(CHECKOUT, '.bulkhead', 'clusters');
 
-/** The cluster that the demo, the tests and `npm run cluster` share unless they say otherwise. */
-export const DEFAULT_KIND_NAME = 'bulkhead';
+/**
+ * The cluster that the demo, the tests and `npm run cluster` share unless they say otherwise. `BULKHEAD_KIND_NAME` names
+ * another, for a second run beside the first.
+ */
+export const DEFAULT_KIND_NAME = process.env.BULKHEAD_KIND_NAME || 'bulkhead';
 
 /**
  * What kind calls the cluster: the name and six hex digits of the checkout's path, so that two checkouts on one machine

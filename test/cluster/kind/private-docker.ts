@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { cacheDir } from '../cache.ts';
 import { alive, logTail, startDaemon, stopDaemon } from '../processes.ts';
 import { CommandError, note, run, step } from '../progress.ts';
-import { footprintIsOpen, recordFootprint, restoreFootprint } from './footprint.ts';
-import { clearLeftovers, type Owned } from './leftovers.ts';
+import { footprintIsOpen, networkTraces, recordFootprint, restoreFootprint } from './footprint.ts';
+import { clearLeftovers, mountsBelow, type Owned, ownedProcesses } from './leftovers.ts';
 import { lookAtMachine } from './machine.ts';
 import { ensurePrograms, findProgram, SYSTEM_PATH } from './packages.ts';
 
@@ -199,6 +199,12 @@ export async function stopPrivateDocker(): Promise<void> {
   await rm(it.runDir, { recursive: true, force: true });
 }
 
+/** Kills the daemons at once, as a crash of the machine would, and leaves all else: for tests. */
+export async function killPrivateDocker(): Promise<void> {
+  const { pidFiles } = layout();
+  for (const pidFile of [pidFiles.docker, pidFiles.containerd]) await stopDaemon(pidFile, { signal: 'SIGKILL' });
+}
+
 async function endDaemons(it: Layout): Promise<void> {
   for (const pidFile of [it.pidFiles.docker, it.pidFiles.containerd]) {
     await stopDaemon(pidFile, { timeoutMs: STOP_TIMEOUT_MS });
@@ -211,4 +217,15 @@ async function endDaemons(it: Layout): Promise<void> {
 async function removeData(it: Layout): Promise<void> {
   for (const name of ['data', 'containerd']) await rm(join(it.dir, name), { recursive: true, force: true });
   await mkdir(it.runDir, { recursive: true, mode: 0o700 });
+}
+
+/**
+ * What of a private daemon is on the machine right now, for a person: processes, mounts, links, firewall rules. Empty
+ * after {@link stopPrivateDocker}, unless the machine has a Docker of its own.
+ */
+export async function privateDockerTraces(): Promise<string[]> {
+  const { owned } = layout();
+  const processes = (await ownedProcesses(owned)).map((pid) => `process ${pid}`);
+  const mounts = (await mountsBelow(owned.folders)).map((path) => `mount ${path}`);
+  return [...processes, ...mounts, ...(await networkTraces())];
 }
