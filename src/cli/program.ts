@@ -1,0 +1,48 @@
+import { Command } from 'commander';
+import packageJson from '../../package.json' with { type: 'json' };
+import { addApplyCommand } from './apply.ts';
+import { addDatabaseCommands } from './database.ts';
+import { addDeleteCommand } from './delete.ts';
+import { addDescribeCommand } from './describe.ts';
+import { addDiffCommand } from './diff.ts';
+import { addEventsCommand } from './events.ts';
+import { addExportCommand } from './export.ts';
+import { addGetCommand } from './get.ts';
+import { addLogsCommand } from './logs.ts';
+import { addGlobalOptions } from './options.ts';
+import { addOrphansCommand } from './orphans.ts';
+import { addRunCommand } from './run-command.ts';
+import { addStatusCommand } from './status.ts';
+
+const ENVIRONMENT = `
+Environment:
+  DATABASE_URL       postgres://… of the goal store (default: an embedded server)
+  BULKHEAD_AUTHOR    who changes goals (default: user@host)
+  KUBECONFIG         as for kubectl
+  NO_COLOR           no colours`;
+
+/** Groups in the order of a first day: say what you want, look, run it. */
+const GROUPS: readonly (readonly [title: string, add: readonly ((program: Command) => void)[]])[] = [
+  ['Goals:', [addApplyCommand, addDiffCommand, addDeleteCommand, addExportCommand]],
+  [
+    'Looking:',
+    [addGetCommand, addDescribeCommand, addEventsCommand, addLogsCommand, addStatusCommand, addOrphansCommand],
+  ],
+  ['Running:', [addRunCommand, addDatabaseCommands]],
+];
+
+/** The whole command line. Throws CommanderError instead of ending the process. */
+export function createProgram(): Command {
+  const program = new Command('bulkhead')
+    .description('One isolated cluster per stream job. Goals live in Postgres; Bulkhead keeps Kubernetes as they say.')
+    .version(`bulkhead ${packageJson.version}`, '--version', 'print the version')
+    .configureHelp({ showGlobalOptions: true })
+    .showHelpAfterError('(--help tells more)')
+    .exitOverride();
+  addGlobalOptions(program);
+  for (const [title, commands] of GROUPS) {
+    program.commandsGroup(title);
+    for (const add of commands) add(program);
+  }
+  return program.addHelpText('after', ENVIRONMENT);
+}

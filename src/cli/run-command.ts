@@ -1,0 +1,57 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type ClusterId, clusterId } from '../job/ids.ts';
+import { action } from './context.ts';
+import type { GlobalOptions } from './options.ts';
+
+export interface HealthAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface RunOptions extends GlobalOptions {
+  /** Left out for the usual one. */
+  readonly healthAddress?: HealthAddress | 'none';
+  readonly acceptCluster?: ClusterId;
+  readonly yes?: true;
+}
+
+/** `host:port`, `[::1]:port`, `:port` for all addresses; `none` for no health at all. */
+export function healthAddress(text: string): HealthAddress | 'none' {
+  if (text === 'none') return text;
+  const [, bracketed, plain, digits] = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text) ?? [];
+  const port = Number(digits);
+  if (digits === undefined || port > 65_535) {
+    throw new InvalidArgumentError('Expected HOST:PORT, such as 127.0.0.1:8080, or none.');
+  }
+  return { host: bracketed ?? (plain || '0.0.0.0'), port };
+}
+
+function acceptedCluster(text: string): ClusterId {
+  try {
+    return clusterId(text);
+  } catch {
+    // The TypeError is for programmers; a person is told what to look for.
+    throw new InvalidArgumentError('Expected the id of a cluster, as the refusal names it.');
+  }
+}
+
+export function addRunCommand(program: Command): void {
+  program
+    .command('run')
+    .description('Run the operator: make and keep every cell as its goal says, until it is stopped')
+    .addOption(
+      new Option(
+        '--health-address <host:port>',
+        'where /healthz and /readyz are served, or none (default: 127.0.0.1 and a free port; in a pod 0.0.0.0:8080)',
+      )
+        .env('BULKHEAD_HEALTH_ADDRESS')
+        .argParser(healthAddress),
+    )
+    .addOption(
+      new Option('--accept-cluster <uid>', 'move all jobs to this cluster, though they live in another').argParser(
+        acceptedCluster,
+      ),
+    )
+    .addOption(new Option('--yes', 'do not ask before working on a cluster that is not on this machine'))
+    .action(action<RunOptions>(async (context, options) => (await import('./run.ts')).run(context, options)));
+}

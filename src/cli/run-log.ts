@@ -1,0 +1,42 @@
+import { styleText } from 'node:util';
+import pino, { type Logger } from 'pino';
+import { printable } from '../job/problem.ts';
+
+type Style = Parameters<typeof styleText>[0];
+
+const STYLES: Readonly<Record<string, Style>> = {
+  debug: 'gray',
+  info: 'green',
+  warn: 'yellow',
+  error: 'red',
+  fatal: 'red',
+};
+
+const word = (value: unknown): string =>
+  printable(typeof value === 'string' && !value.includes(' ') ? value : JSON.stringify(value));
+
+/**
+ * One log entry as one line for a person: time, level, what happened, and then the details.
+ * @param json the entry as pino wrote it
+ */
+export function humanLine(json: string, paint: (style: Style, text: string) => string): string {
+  const { level, time, msg, ...rest } = JSON.parse(json) as Record<string, unknown>;
+  const name = String(level);
+  const clock = String(time).slice(11, 19);
+  const details = Object.entries(rest).map(([key, value]) => ` ${key}=${word(value)}`);
+  const label = paint(STYLES[name] ?? 'gray', name.toUpperCase().padEnd(5));
+  return `${clock} ${label} ${printable(String(msg ?? ''))}${paint('gray', details.join(''))}\n`;
+}
+
+/** The operator's log, on stderr: JSON for programs, lines for people on a terminal. Written at once, so none is lost. */
+export function operatorLog(debug: boolean): Logger {
+  const options: pino.LoggerOptions = {
+    level: debug ? 'debug' : 'info',
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label) => ({ level: label }) },
+  };
+  if (!process.stderr.isTTY) return pino(options, pino.destination({ dest: 2, sync: true }));
+  const paint = (style: Style, text: string) => styleText(style, text, { stream: process.stderr });
+  return pino(options, { write: (json: string) => void process.stderr.write(humanLine(json, paint)) });
+}

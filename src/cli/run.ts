@@ -1,0 +1,103 @@
+import type { Logger } from 'pino';
+import { type ClusterTarget, ownNamespace } from '../cluster/target.ts';
+import { Operator } from '../operator.ts';
+import type { ClusterIdentity } from '../ports/cluster.ts';
+import { canAsk, confirm } from './confirm.ts';
+import type { Context } from './context.ts';
+import { CliError } from './errors.ts';
+import { isLocalServer } from './local-server.ts';
+import { missingRights, rightsText } from './rights.ts';
+import type { HealthAddress, RunOptions } from './run-command.ts';
+import { operatorLog } from './run-log.ts';
+
+/** Below the 10 s that a stop may take. */
+const STOP_LIMIT_MS = 9_000;
+/** Where the kubelet's probes look; outside a cluster any free port of this machine alone. */
+const IN_CLUSTER_HEALTH: HealthAddress = { host: '0.0.0.0', port: 8080 };
+const HEALTH: HealthAddress = { host: '127.0.0.1', port: 0 };
+
+/** A cluster that may be others' is touched only when somebody says so. @throws CliError */
+async function requireConsent(target: ClusterTarget, yes: boolean): Promise<void> {
+  if (yes || ownNamespace() !== null || isLocalServer(target.server)) return;
+  const where = `the API server ${target.server} (context ${target.contextName}) is not on this machine`;
+  if (!canAsk()) throw new CliError(`${where}; say --yes if Bulkhead shall work there, or name another with --context`);
+  if (!(await confirm(`${where}. Let Bulkhead make and delete namespaces there?`))) {
+    throw new CliError('nothing was touched; name another cluster with --context');
+  }
+}
+
+/** Everything that is worth to be said before the work begins; later, all of it is outlived. */
+async function preflight(context: Context, options: RunOptions): Promise<ClusterIdentity> {
+  await requireConsent(await context.readTarget(), options.yes === true);
+  await context.store();
+  const transport = await context.transport();
+  const missing = await missingRights(transport);
+  if (missing.length === 0) return context.identify();
+  throw new CliError(
+    `the user of context ${transport.target.contextName} lacks rights that the operator needs in all namespaces: ${rightsText(missing)}; have an administrator grant them (manifests/ has a role with all), or name another context with --context`,
+  );
+}
+
+/** The first signal stops in good order, the next one at once. @returns takes the listeners away again */
+function stopOnSignals(operator: Operator, log: Logger): () => void {
+  let stopping = false;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (stopping) process.exit(signal === 'SIGINT' ? 130 : 143);
+    stopping = true;
+    log.info({ signal }, 'stopping: finishing the actions in hand');
+    // Every action can be cut off at any point; a successor goes on from what it finds.
+    setTimeout(() => {
+      log.warn({ afterMs: STOP_LIMIT_MS }, 'not everything ended in time; leaving it to the next operator');
+      process.exit(0);
+    }, STOP_LIMIT_MS).unref();
+    operator.stop();
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+  return () => {
+    process.off('SIGTERM', onSignal);
+    process.off('SIGINT', onSignal);
+  };
+}
+
+const LISTEN_ERRORS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'is taken by another program',
+  EACCES: 'may not be used by this user',
+  EADDRNOTAVAIL: 'is no address of this machine',
+  ENOTFOUND: 'is no address of this machine',
+};
+
+function explainListen(error: unknown, health: HealthAddress | null): unknown {
+  if (!health || !(error instanceof Error) || !('syscall' in error) || !('code' in error)) return error;
+  const why = LISTEN_ERRORS[String(error.code)];
+  if (!why) return error;
+  return new CliError(`the health address ${health.host}:${health.port} ${why}; name another with --health-address`, {
+    cause: error,
+  });
+}
+
+/** Runs the operator until a signal stops it. */
+export async function run(context: Context, options: RunOptions): Promise<void> {
+  const identity = await preflight(context, options);
+  const store = await context.store();
+  const log = operatorLog(options.debug === true);
+  const wanted = options.healthAddress ?? (ownNamespace() === null ? HEALTH : IN_CLUSTER_HEALTH);
+  const health = wanted === 'none' ? null : wanted;
+  const operator = new Operator({
+    store,
+    target: context.target,
+    accepted: options.acceptCluster ?? null,
+    health,
+    log,
+  });
+  log.info({ store: store.storeId, context: identity.contextName, server: identity.server }, 'the operator starts');
+  const release = stopOnSignals(operator, log);
+  try {
+    await operator.run();
+  } catch (error) {
+    throw explainListen(error, health);
+  } finally {
+    release();
+  }
+  log.info({}, 'stopped');
+}
