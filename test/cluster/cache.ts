@@ -3,7 +3,6 @@ import { createReadStream } from 'node:fs';
 import { lstat, mkdir, mkdtemp, readdir, readlink, rename, rm, stat, utimes } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { withLock } from './lock.ts';
 import { note } from './progress.ts';
 
@@ -42,7 +41,7 @@ async function hashPath(hash: Hash, path: string, name: string): Promise<void> {
     hash.update(`link ${name} ${await readlink(path)}\n`);
   } else {
     hash.update(`file ${name} ${info.mode & 0o111 ? 'x' : '-'} ${info.size}\n`);
-    await pipeline(createReadStream(path), hash, { end: false });
+    for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
   }
 }
 
