@@ -1,8 +1,17 @@
 import { Buffer } from 'node:buffer';
-import { stringify } from 'yaml';
+import { Document, visit } from 'yaml';
 import { checkJob } from './check.ts';
 import type { JobName } from './ids.ts';
-import { formatPath, formatPosition, type Path, type Position, type Problem } from './problem.ts';
+import {
+  formatPath,
+  formatPosition,
+  isPrintable,
+  type Path,
+  type Position,
+  type Problem,
+  printable,
+  shownText,
+} from './problem.ts';
 import { inSchemaOrder } from './schema-fields.ts';
 import { API_VERSION, type JobSpec, KIND, type StreamJob, streamJobSchema } from './spec.ts';
 import {
@@ -48,7 +57,7 @@ function parseDocument({ text, linesBefore }: DocumentText, file: string): Parse
   const problemAt = (offset: number, message: string, path: Path = []): Problem => ({
     position: positionAt(offset),
     path: formatPath(path),
-    message,
+    message: shownText(message),
   });
   if (tree === null || findings.length > 0) {
     return { job: null, problems: findings.map((f) => problemAt(f.offset, f.message)) };
@@ -121,21 +130,31 @@ export function duplicateJobs(jobs: readonly ParsedJob[]): Problem[] {
   return problems;
 }
 
+// Blanks that a block of lines (|) cannot show, or that the library does not write so that they are read back.
+const BLANK_EDGES = /^\s|[ \t]$|[ \t]\n|\n\n$/;
+
 /**
  * A job as people write it: fields in the order of the definition, nothing that was not set. {@link parseDocuments}
  * reads the same job from it, and so does a reader of YAML 1.1 such as kubectl: what that would take for a number, a
- * date or a yes is put in quotes.
+ * date or a yes is put in quotes. What a terminal would act on is escaped.
  */
 export function toYaml(job: JobName & { readonly spec: JobSpec }): string {
-  const document = {
-    apiVersion: API_VERSION,
-    kind: KIND,
-    metadata: { name: job.name, namespace: job.tenant },
-    spec: job.spec,
-  };
-  return stringify(inSchemaOrder(streamJobSchema, document), {
-    aliasDuplicateObjects: false,
-    compat: 'yaml-1.1',
-    lineWidth: 0,
+  const document = new Document(
+    inSchemaOrder(streamJobSchema, {
+      apiVersion: API_VERSION,
+      kind: KIND,
+      metadata: { name: job.name, namespace: job.tenant },
+      spec: job.spec,
+    }),
+    { aliasDuplicateObjects: false, compat: 'yaml-1.1' },
+  );
+  visit(document, {
+    Scalar(_key, node) {
+      if (typeof node.value !== 'string') return;
+      if (BLANK_EDGES.test(node.value) || !isPrintable(node.value)) node.type = 'QUOTE_DOUBLE';
+    },
   });
+  // The library escapes only some of these; now that all of them stand in double quotes, one escape fits all.
+  const lines = document.toString({ lineWidth: 0, doubleQuotedAsJSON: true }).split('\n');
+  return lines.map(printable).join('\n');
 }

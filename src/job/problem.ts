@@ -21,12 +21,22 @@ export interface Problem {
 const MAX_SHOWN = 100;
 const MAX_QUOTED = 60;
 
-// C0, DEL, C1, and the marks that turn the direction of text: harmless in a file, not on a terminal.
-const UNPRINTABLE = /[\p{Cc}\p{Cs}\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]/gu;
+// C0, DEL, C1, and the marks that turn the direction of text: harmless in a file, not on a terminal. The last three, and
+// U+2028 and U+2029, are what readers of YAML take for something else than a letter.
+const UNPRINTABLE = /[\p{Cc}\p{Cs}\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff]/gu;
+
+/** Whether all of `text` can be printed as it is; the end of a line can. */
+export const isPrintable = (text: string): boolean => text.replaceAll('\n', '').search(UNPRINTABLE) === -1;
 
 /** `text` with everything escaped that a terminal would act on. */
 export const printable = (text: string): string =>
   text.replace(UNPRINTABLE, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+
+const MAX_SENTENCE = 600;
+
+/** A sentence with parts of what people wrote in it: printable, and not longer than anyone reads. */
+export const shownText = (text: string): string =>
+  printable(text.length > MAX_SENTENCE ? `${text.slice(0, MAX_SENTENCE)}…` : text);
 
 /** `text` in quotes, printable, and cut when it is long. */
 export function quoted(text: string): string {

@@ -15,6 +15,8 @@ const BINARY: readonly string[] = ['Ki', 'Mi', 'Gi', 'Ti', 'Pi', 'Ei'];
  * this limit a thousand workers' quota fits as well.
  */
 const MAX_MILLI = 2n ** 63n - 1n;
+/** Enough for every value up to the limit; more are not worth the arithmetic. */
+const MAX_DIGITS = 24;
 
 /** What a quantity must look like, for error messages. */
 export const QUANTITY_EXPECTED = 'a quantity such as 500m, 2, 256Mi or 1.5Gi';
@@ -34,7 +36,7 @@ function parse(text: string): Parsed | null {
   const match = FORMAT.exec(text);
   if (!match) return null;
   const [, whole = '0', fraction = '', suffix = ''] = match;
-  if (whole.length + fraction.length > 18) return null;
+  if (whole.length + fraction.length > MAX_DIGITS) return null;
   const scaled = BigInt(whole + fraction) * suffixMilli(suffix);
   const divisor = 10n ** BigInt(fraction.length);
   const milli = scaled / divisor;

@@ -8,6 +8,8 @@ export const MAX_DOCUMENTS = 10_000;
 export const MAX_DEPTH = 32;
 export const MAX_ALIASES = 100;
 const MAX_LEXEMES = 30_000;
+/** Of a document with aliases, in characters: each letter of a quoted text takes the library 60 bytes for a moment. */
+const MAX_ALIASED_LENGTH = 256 * 1024;
 const MAX_SYNTAX_ERRORS = 100;
 
 /** A mistake at an offset of one document's text. */
@@ -108,6 +110,9 @@ export function composeDocument(text: string): ComposedDocument {
     for (const token of parser.next(lexeme)) {
       tokens.push(token);
       if (token.type === 'error') errors += 1;
+    }
+    if (aliases > 0 && text.length > MAX_ALIASED_LENGTH) {
+      return refuse(parser.offset, 'found an alias in a document of more than 256 KiB, expected none in one so large');
     }
     if (aliases > MAX_ALIASES) return refuse(parser.offset, `found more than ${MAX_ALIASES} aliases, expected fewer`);
     if (lexemes > MAX_LEXEMES) {
