@@ -7,8 +7,8 @@ import { CommandError, run, step } from '../progress.ts';
 /** kind itself as a Go module, and the small programs that the node image needs. */
 export const TOOLS = fileURLToPath(new URL('./tools', import.meta.url));
 
-/** Older ones do not know the newest node images. */
-const LEAST_MINOR = 31;
+/** That of tools/go.mod: an older one cannot set up the node image that goes with it. */
+const LEAST_MINOR = 33;
 
 /** The path of `kind`: the user's own, if it is new enough, else built from its Go module. */
 export async function kindBinary(): Promise<string> {

@@ -4,6 +4,8 @@ import { fileURLToPath } from 'node:url';
 
 const CHECKOUT = fileURLToPath(new URL('../../..', import.meta.url));
 
+const SUFFIX = `-${createHash('sha256').update(CHECKOUT).digest('hex').slice(0, 6)}`;
+
 /** The folders of all local clusters of this checkout. */
 export const CLUSTERS_DIR = join(CHECKOUT, '.bulkhead', 'clusters');
 
@@ -18,11 +20,15 @@ export const DEFAULT_KIND_NAME = process.env.BULKHEAD_KIND_NAME || 'bulkhead';
  * do not take each other's. A name that has them already stays as it is.
  */
 export function kindName(name: string = DEFAULT_KIND_NAME): string {
-  const suffix = `-${createHash('sha256').update(CHECKOUT).digest('hex').slice(0, 6)}`;
-  const full = name.endsWith(suffix) ? name : `${name}${suffix}`;
+  const full = isKindName(name) ? name : `${name}${SUFFIX}`;
   // kind appends "-control-plane", and a host name has at most 63 characters.
   if (/^[a-z0-9]([-a-z0-9]{0,45}[a-z0-9])?$/.test(full)) return full;
   throw new Error(`"${name}" cannot name a cluster: use up to 40 lower-case letters, digits and dashes.`);
+}
+
+/** Whether it is the whole name of a kind cluster of this checkout. */
+export function isKindName(name: string): boolean {
+  return name.endsWith(SUFFIX);
 }
 
 /** Where the files of one cluster are. */
@@ -45,7 +51,7 @@ export function kindLayout(name: string): KindLayout {
   const full = kindName(name);
   const dir = join(CLUSTERS_DIR, full);
   return {
-    name: full.replace(/-[0-9a-f]{6}$/, ''),
+    name: full.slice(0, -SUFFIX.length),
     kindName: full,
     dir,
     record: join(dir, 'kind.json'),

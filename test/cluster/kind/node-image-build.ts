@@ -1,5 +1,5 @@
 import { cp, mkdir, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cached, hashOf } from '../cache.ts';
 import { type ImageConfig, imageArchitecture, writeImage, writeImages } from '../images/archive.ts';
@@ -8,26 +8,21 @@ import { logTail } from '../processes.ts';
 import { CommandError, run, step } from '../progress.ts';
 import { kindModuleDir, TOOLS, tools } from './kind-binary.ts';
 import { lookAtMachine } from './machine.ts';
-import { ensurePrograms, SYSTEM_PATH } from './packages.ts';
+import { baseRootFs } from './node-base.ts';
+import { SYSTEM_PATH } from './packages.ts';
 
 const NODE_FILES = fileURLToPath(new URL('./node', import.meta.url));
 const LOCALKUBE_SOURCE = fileURLToPath(new URL('../localkube', import.meta.url));
 const PATH_ENV = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-const PACKAGES = [
-  ...['systemd', 'systemd-sysv', 'mount', 'kmod', 'hostname', 'bash', 'jq', 'procps', 'busybox-static'],
-  ...['conntrack', 'iptables', 'nftables', 'iproute2', 'ethtool'],
-  ...['containerd', 'runc', 'containernetworking-plugins'],
-];
 /** Of Debian's CNI plugins, those that kind's own image has. */
 const CNI_PLUGINS = new Set(['host-local', 'loopback', 'ptp', 'portmap']);
-const WITHOUT = ['/usr/share/doc/*', '/usr/share/man/*', '/usr/share/locale/*', '/usr/share/info/*'];
 
 /** Names the image that {@link buildNodeImage} makes of the sources as they are now. Quick: builds nothing. */
 export async function offlineNodeImageHash(): Promise<string> {
-  const own = fileURLToPath(import.meta.url);
+  const own = ['./node-image-build.ts', './node-base.ts'].map((file) => fileURLToPath(new URL(file, import.meta.url)));
   const { debianRelease } = await lookAtMachine();
-  const sources = [NODE_FILES, TOOLS, LOCALKUBE_SOURCE, own].map((path) => ({ path }));
+  const sources = [NODE_FILES, TOOLS, LOCALKUBE_SOURCE, ...own].map((path) => ({ path }));
   return await hashOf(...sources, KUBERNETES_VERSION, debianRelease ?? '', process.arch);
 }
 
@@ -65,57 +60,6 @@ async function build(dir: string, ref: string): Promise<void> {
   await rm(join(root, 'build'), { recursive: true });
   await step('Packing the node image', () => packNode(root, work, ref, join(dir, NODE_ARCHIVE)), { typical: '15 s' });
   await rm(work, { recursive: true });
-}
-
-/** The Debian root file system that the node image starts from: a tar. It changes only with the list of packages. */
-async function baseRootFs(): Promise<string> {
-  const { isRoot, debianRelease } = await lookAtMachine();
-  if (!isRoot || !debianRelease) {
-    throw new Error(
-      "No container registry answers, so kind's node image cannot be pulled, and building it needs Debian and root. " +
-        'Connect to a registry, or run this as root on Debian.',
-    );
-  }
-  await ensurePrograms({ mmdebstrap: 'mmdebstrap', unshare: 'util-linux' }, 'Connect to a container registry.');
-  const hash = await hashOf(...PACKAGES, ...WITHOUT, debianRelease, process.arch);
-  const dir = await cached('kind-node-base', hash, (tmpDir) =>
-    step('Debian root file system for the node', () => bootstrap(debianRelease, join(tmpDir, 'base.tar')), {
-      typical: '1 min 20 s',
-    }),
-  );
-  return join(dir, 'base.tar');
-}
-
-async function bootstrap(release: string, out: string): Promise<void> {
-  const options = [
-    '--format=tar',
-    '--variant=minbase',
-    `--include=${PACKAGES.join(',')}`,
-    '--aptopt=Apt::Install-Recommends "false"',
-    ...WITHOUT.map((pattern) => `--dpkgopt=path-exclude=${pattern}`),
-  ];
-  const env = { PATH: SYSTEM_PATH, TMPDIR: dirname(out) };
-  await run('mmdebstrap', [...options, release, out, ...(await aptSources(release))], { env });
-}
-
-/** The Debian mirrors of this machine's own apt, one sources.list line each, others' repositories left out. */
-async function aptSources(release: string): Promise<string[]> {
-  const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
-  const format = '$(ORIGIN)|$(REPO_URI) $(RELEASE) $(COMPONENT)';
-  const list = () => run('apt-get', ['indextargets', '--format', format, 'Created-By: Packages']);
-  let lines = await list();
-  if (!lines.includes('Debian|')) {
-    await run('apt-get', ['update']);
-    lines = await list();
-  }
-  const sources = lines.split('\n').flatMap((line) => {
-    const [origin, source] = line.split('|');
-    return origin === 'Debian' && source?.includes(` ${release}`) ? [`deb [signed-by=${keyring}] ${source}`] : [];
-  });
-  if (sources.length === 0) {
-    throw new Error("This machine's apt knows no Debian mirror. Add one to /etc/apt/sources.list.d/.");
-  }
-  return [...new Set(sources)];
 }
 
 async function copyInputs(root: string, localkubeBinary: string): Promise<void> {

@@ -1,73 +1,39 @@
-import { createHash } from 'node:crypto';
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { cacheDir } from '../cache.ts';
 import { alive, logTail, startDaemon, stopDaemon } from '../processes.ts';
 import { CommandError, note, run, step } from '../progress.ts';
 import { footprintIsOpen, networkTraces, recordFootprint, restoreFootprint } from './footprint.ts';
-import { clearLeftovers, mountsBelow, type Owned, ownedProcesses } from './leftovers.ts';
+import { clearLeftovers, mountsBelow, ownedProcesses } from './leftovers.ts';
 import { lookAtMachine } from './machine.ts';
 import { ensurePrograms, findProgram, SYSTEM_PATH } from './packages.ts';
+import { type PrivateLayout, privateLayout } from './private-layout.ts';
 
 const RUNC_WRAPPER = fileURLToPath(new URL('./runc-wrapper.sh', import.meta.url));
-/** A Unix socket's path has at most 107 bytes, and the daemons make sockets up to 36 bytes below their run folder. */
-const MAX_RUN_DIR_BYTES = 70;
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 30_000;
 const POLL_MS = 100;
 
-/** A Docker daemon of Bulkhead's own, with data, sockets and settings of its own: one for each cache folder. */
-interface Layout {
-  /** Data, logs and settings. Survives the daemon: images need not be loaded again. */
-  readonly dir: string;
-  /** Sockets and pid files. */
-  readonly runDir: string;
-  readonly socket: string;
-  readonly containerdSocket: string;
-  readonly pidFiles: { readonly docker: string; readonly containerd: string };
-  readonly logs: { readonly docker: string; readonly containerd: string };
-  readonly footprint: string;
-  readonly owned: Owned;
-}
-
-function layout(): Layout {
-  const dir = join(cacheDir(), 'docker');
-  const id = createHash('sha256').update(dir).digest('hex').slice(0, 8);
-  const inCache = join(dir, 'run');
-  const runDir = Buffer.byteLength(inCache) <= MAX_RUN_DIR_BYTES ? inCache : `/run/bulkhead-${id}`;
-  return {
-    dir,
-    runDir,
-    socket: join(runDir, 'docker.sock'),
-    containerdSocket: join(runDir, 'containerd.sock'),
-    pidFiles: { docker: join(runDir, 'dockerd.pid'), containerd: join(runDir, 'containerd.pid') },
-    logs: { docker: join(dir, 'dockerd.log'), containerd: join(dir, 'containerd.log') },
-    footprint: join(dir, 'machine-before.json'),
-    owned: { marker: `BULKHEAD_DOCKER=${dir}`, cgroup: `bulkhead-${id}`, folders: [dir, runDir] },
-  };
-}
-
 /** How the docker command and kind reach the private daemon. */
 export function privateDockerEnv(): Record<string, string> {
-  const { socket, dir } = layout();
+  const { socket, dir } = privateLayout();
   return { DOCKER_HOST: `unix://${socket}`, DOCKER_CONFIG: join(dir, 'config'), PATH: SYSTEM_PATH };
 }
 
 /** Held while the private daemon starts, stops, or is counted on: `down` of one checkout must not stop it for another. */
 export function privateDockerLockName(): string {
-  return `docker ${layout().dir}`;
+  return `docker ${privateLayout().dir}`;
 }
 
 /** Whether it was started since the machine booted and not stopped since; it may have been killed. */
 export async function privateDockerIsInUse(): Promise<boolean> {
-  return await footprintIsOpen(layout().footprint);
+  return await footprintIsOpen(privateLayout().footprint);
 }
 
 /** Whether it runs and answers. */
 export async function privateDockerRuns(): Promise<boolean> {
-  const { pidFiles } = layout();
+  const { pidFiles } = privateLayout();
   if (!(await alive(pidFiles.docker)) || !(await alive(pidFiles.containerd))) return false;
   return await answers();
 }
@@ -88,30 +54,36 @@ async function answers(): Promise<boolean> {
  * The caller holds the lock of {@link privateDockerLockName}.
  */
 export async function startPrivateDocker(): Promise<void> {
-  await ensurePrograms(
-    await programs(),
-    'Start Docker, or install it (docs.docker.com/engine/install), and try again.',
-  );
+  const { isRoot, debianRelease } = await lookAtMachine();
+  if (!isRoot) {
+    throw new Error(
+      'No Docker daemon answers. Start Docker, or set DOCKER_HOST; or run this as root on Debian, where it installs ' +
+        'and starts a private one.',
+    );
+  }
+  const remedy = 'Start Docker, or install it (docs.docker.com/engine/install), and try again.';
+  await ensurePrograms(programsFor(debianRelease), remedy);
   if (await privateDockerRuns()) return;
-  const it = layout();
+  const it = privateLayout();
   await step('Starting a private Docker daemon', () => start(it), { typical: '3 s' });
 }
 
-async function programs(): Promise<Record<string, string>> {
+/** Each program the daemon needs → its Debian package. */
+function programsFor(release: string | undefined): Record<string, string> {
   // From Debian 13 on, the docker command has a package of its own.
-  const release = (await lookAtMachine()).debianRelease;
   const docker = release === 'bookworm' || release === 'bullseye' ? 'docker.io' : 'docker-cli';
   const daemons = { containerd: 'containerd', dockerd: 'docker.io', runc: 'runc' };
   return { ...daemons, docker, iptables: 'iptables', nft: 'nftables', ip: 'iproute2', umount: 'mount' };
 }
 
-async function start(it: Layout): Promise<void> {
+async function start(it: PrivateLayout): Promise<void> {
   await endDaemons(it);
   await mkdir(it.runDir, { recursive: true, mode: 0o700 });
   await recordFootprint(it.footprint);
   await writeSettings(it);
   try {
     await startBoth(it);
+    await removeContainers();
   } catch (error) {
     // What a killed daemon left of its data may keep it from starting. It is only a cache.
     note(`${error instanceof Error ? error.message : String(error)}\nTrying once more with empty data.`);
@@ -121,7 +93,7 @@ async function start(it: Layout): Promise<void> {
   }
 }
 
-async function startBoth(it: Layout): Promise<void> {
+async function startBoth(it: PrivateLayout): Promise<void> {
   const env = { PATH: SYSTEM_PATH, ...markerEnv(it) };
   const containerd = ['--config', join(it.dir, 'containerd.toml')];
   await startOne(it.logs.containerd, it.pidFiles.containerd, 'containerd', containerd, env);
@@ -144,6 +116,14 @@ async function startBoth(it: Layout): Promise<void> {
   }
 }
 
+/** Docker would start again what ran when it was killed: nodes of clusters that nobody may want any more. */
+async function removeContainers(): Promise<void> {
+  const env = privateDockerEnv();
+  const ids = (await run('docker', ['ps', '--all', '--quiet'], { env })).split('\n').filter(Boolean);
+  if (ids.length > 0) await run('docker', ['rm', '--force', '--volumes', ...ids], { env });
+  for (const what of ['network', 'volume']) await run('docker', [what, 'prune', '--force'], { env });
+}
+
 async function startOne(
   logFile: string,
   pidFile: string,
@@ -155,12 +135,12 @@ async function startOne(
   await startDaemon({ pidFile, logFile, command: (await findProgram(program)) ?? program, args, env });
 }
 
-function markerEnv({ owned }: Layout): Record<string, string> {
+function markerEnv({ owned }: PrivateLayout): Record<string, string> {
   const [name = '', value = ''] = owned.marker.split('=');
   return { [name]: value };
 }
 
-async function writeSettings(it: Layout): Promise<void> {
+async function writeSettings(it: PrivateLayout): Promise<void> {
   await writeFile(
     join(it.dir, 'containerd.toml'),
     `version = 2
@@ -193,7 +173,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
  * stay in the cache. The caller holds the lock of {@link privateDockerLockName}.
  */
 export async function stopPrivateDocker(): Promise<void> {
-  const it = layout();
+  const it = privateLayout();
   await endDaemons(it);
   await restoreFootprint(it.footprint);
   await rm(it.runDir, { recursive: true, force: true });
@@ -201,11 +181,11 @@ export async function stopPrivateDocker(): Promise<void> {
 
 /** Kills the daemons at once, as a crash of the machine would, and leaves all else: for tests. */
 export async function killPrivateDocker(): Promise<void> {
-  const { pidFiles } = layout();
+  const { pidFiles } = privateLayout();
   for (const pidFile of [pidFiles.docker, pidFiles.containerd]) await stopDaemon(pidFile, { signal: 'SIGKILL' });
 }
 
-async function endDaemons(it: Layout): Promise<void> {
+async function endDaemons(it: PrivateLayout): Promise<void> {
   for (const pidFile of [it.pidFiles.docker, it.pidFiles.containerd]) {
     await stopDaemon(pidFile, { timeoutMs: STOP_TIMEOUT_MS });
   }
@@ -214,7 +194,7 @@ async function endDaemons(it: Layout): Promise<void> {
   await rm(it.runDir, { recursive: true, force: true });
 }
 
-async function removeData(it: Layout): Promise<void> {
+async function removeData(it: PrivateLayout): Promise<void> {
   for (const name of ['data', 'containerd']) await rm(join(it.dir, name), { recursive: true, force: true });
   await mkdir(it.runDir, { recursive: true, mode: 0o700 });
 }
@@ -224,7 +204,7 @@ async function removeData(it: Layout): Promise<void> {
  * after {@link stopPrivateDocker}, unless the machine has a Docker of its own.
  */
 export async function privateDockerTraces(): Promise<string[]> {
-  const { owned } = layout();
+  const { owned } = privateLayout();
   const processes = (await ownedProcesses(owned)).map((pid) => `process ${pid}`);
   const mounts = (await mountsBelow(owned.folders)).map((path) => `mount ${path}`);
   return [...processes, ...mounts, ...(await networkTraces())];
