@@ -8,8 +8,12 @@ export interface AuditEntry {
   readonly verb: string;
   readonly uri: string;
   readonly userAgent: string;
+  /** `system:serviceaccount:NAMESPACE:NAME`, or a certificate's name. */
+  readonly user: string;
   readonly code: number;
   readonly namespace: string;
+  /** Empty for the core group. */
+  readonly group: string;
   readonly resource: string;
 }
 
@@ -17,9 +21,10 @@ interface AuditLine {
   readonly verb: string;
   readonly requestURI: string;
   readonly userAgent?: string;
+  readonly user: { readonly username?: string };
   readonly stage: string;
   readonly responseStatus?: { readonly code?: number };
-  readonly objectRef?: { readonly namespace?: string; readonly resource?: string };
+  readonly objectRef?: { readonly namespace?: string; readonly apiGroup?: string; readonly resource?: string };
 }
 
 /** Where an API server's audit log ends now; what is written after it belongs to what follows. */
@@ -37,8 +42,10 @@ export async function auditSince(path: string, mark: number, userAgent?: string)
       verb: event.verb,
       uri: event.requestURI,
       userAgent: event.userAgent ?? '',
+      user: event.user.username ?? '',
       code: event.responseStatus?.code ?? 0,
       namespace: event.objectRef?.namespace ?? '',
+      group: event.objectRef?.apiGroup ?? '',
       resource: event.objectRef?.resource ?? '',
     });
   }
