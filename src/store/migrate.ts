@@ -7,7 +7,7 @@ import { type Database, openDatabase, type Sql } from './pool.ts';
 /**
  * Brings a database's schema to what this Bulkhead knows: the numbered files of migrations/, in order, each in a
  * transaction of its own together with its record. Interrupted anywhere, the next call goes on where it stopped.
- * Why no library: docs/decisions/0020-own-migration-runner.md.
+ * Why no library: docs/decisions/0005-own-migration-runner.md.
  */
 
 /** One file of migrations/. */
