@@ -19,6 +19,8 @@ const IPTABLES = ['iptables', 'ip6tables'] as const;
 /** Bridges of Docker networks, and the ends of container links on them. */
 const DOCKER_LINK = /^(docker0|br-[0-9a-f]{12}|veth[0-9a-f]{7})$/;
 const DOCKER_RULE = /\bDOCKER\b|\bDOCKER-|\bdocker0\b|\bbr-[0-9a-f]{12}\b/;
+/** Docker's way to let a container reach its own published port. */
+const HAIRPIN_RULE = /^-A POSTROUTING -s (\S+)\/(32|128) -d \1\/\2 .*-j MASQUERADE$/;
 
 /** The machine as it was before the first daemon started. */
 interface Before {
@@ -67,7 +69,7 @@ export async function footprintIsOpen(file: string): Promise<boolean> {
 export async function networkTraces(): Promise<string[]> {
   const found = (await links()).filter((link) => DOCKER_LINK.test(link)).map((link) => `link ${link}`);
   for (const program of IPTABLES) {
-    const lines = (await save(program)).split('\n').filter((line) => DOCKER_RULE.test(line));
+    const lines = (await save(program)).split('\n').filter(isDockers);
     found.push(...lines.map((line) => `${program} ${line}`));
   }
   return found;
@@ -133,7 +135,7 @@ export function undoRules(before: string, now: string): string {
     const old = was.get(table) ?? { chains: new Map<string, string>(), rules: new Set<string>() };
     const added = [...chains.keys()].filter((chain) => !old.chains.has(chain) && DOCKER_RULE.test(chain));
     const lines = [...rules]
-      .filter((rule) => !old.rules.has(rule) && DOCKER_RULE.test(rule) && !added.includes(rule.split(' ')[1] ?? ''))
+      .filter((rule) => !old.rules.has(rule) && isDockers(rule) && !added.includes(rule.split(' ')[1] ?? ''))
       .map((rule) => rule.replace(/^-A/, '-D'));
     lines.push(...added.map((chain) => `-F ${chain}`), ...added.map((chain) => `-X ${chain}`));
     // Docker sets the policy of FORWARD to DROP. A table that was not there had ACCEPT.
@@ -156,6 +158,10 @@ async function removeEmptyTables(program: (typeof IPTABLES)[number], before: str
     const family = program === 'iptables' ? 'ip' : 'ip6';
     if (!was.has(table) && empty) await run('nft', ['delete', 'table', family, table], { env });
   }
+}
+
+function isDockers(rule: string): boolean {
+  return DOCKER_RULE.test(rule) || HAIRPIN_RULE.test(rule);
 }
 
 interface Table {

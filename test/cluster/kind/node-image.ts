@@ -1,9 +1,11 @@
 import { createReadStream, existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { createZstdDecompress } from 'node:zlib';
+import { execa } from 'execa';
 import { cacheDir } from '../cache.ts';
 import { note, step } from '../progress.ts';
-import { type Docker, docker } from './docker.ts';
+import type { Docker } from './docker.ts';
 import { buildNodeImage, NODE_ARCHIVE, offlineNodeImageHash } from './node-image-build.ts';
 import { imageIsThere, pullImage, removeOtherImages } from './registry.ts';
 
@@ -30,6 +32,10 @@ export async function nodeImage(it: Docker): Promise<string> {
 }
 
 async function load(it: Docker, archive: string): Promise<void> {
-  const input = createReadStream(archive, { highWaterMark: 1 << 20 }).compose(createZstdDecompress());
-  await docker(it, ['load', '--quiet'], { input });
+  const child = execa('docker', ['load', '--quiet'], { env: it.env, all: true, reject: false });
+  const input = [createReadStream(archive, { highWaterMark: 1 << 20 }), createZstdDecompress()] as const;
+  // When docker has read enough, or fails, it closes its end; which of the two it was, it says itself.
+  const fed = await pipeline(...input, child.stdin).catch((error: unknown) => error);
+  const result = await child;
+  if (result.failed) throw new Error(`The node image could not be loaded. ${result.all || fed}`, { cause: fed });
 }
