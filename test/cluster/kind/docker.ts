@@ -2,6 +2,7 @@ import { withLock } from '../lock.ts';
 import { CommandError, note, type RunOptions, run } from '../progress.ts';
 import { SYSTEM_PATH } from './packages.ts';
 import {
+  installDocker,
   privateDockerEnv,
   privateDockerIsInUse,
   privateDockerLockName,
@@ -41,6 +42,9 @@ export async function nodeContainers(it: Docker, cluster?: string, { all = false
 export async function withDocker<T>(fn: (it: Docker) => Promise<T>): Promise<T> {
   if (await usersDockerIsToUse()) return await fn(USERS);
   return await withPrivateLock(async () => {
+    await installDocker();
+    // Where systemd runs, its package has started it.
+    if (await usersDockerIsToUse()) return await fn(USERS);
     await startPrivateDocker();
     return await fn(privateDocker());
   });

@@ -62,6 +62,17 @@ export async function ownedProcesses({ marker, cgroup }: Owned): Promise<number[
   return pids;
 }
 
+/** A Docker daemon on this machine, whoever's, with the value of the variable in its environment. */
+export async function findDockerd(variable: string): Promise<{ pid: number; value: string | undefined } | undefined> {
+  for (const name of await readdir('/proc')) {
+    if (!/^\d+$/.test(name) || (await readProc(name, 'comm')).trim() !== 'dockerd') continue;
+    if (/^State:\s+[ZX]/m.test(await readProc(name, 'status'))) continue;
+    const setting = (await readProc(name, 'environ')).split('\0').find((it) => it.startsWith(`${variable}=`));
+    return { pid: Number(name), value: setting?.slice(variable.length + 1) };
+  }
+  return undefined;
+}
+
 async function readProc(pid: string, file: string): Promise<string> {
   try {
     return await readFile(join('/proc', pid, file), 'latin1');

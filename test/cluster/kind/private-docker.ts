@@ -1,14 +1,14 @@
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { alive, logTail, startDaemon, stopDaemon } from '../processes.ts';
 import { CommandError, note, run, step } from '../progress.ts';
 import { footprintIsOpen, networkTraces, recordFootprint, restoreFootprint } from './footprint.ts';
-import { clearLeftovers, mountsBelow, ownedProcesses } from './leftovers.ts';
+import { clearLeftovers, findDockerd, mountsBelow, ownedProcesses } from './leftovers.ts';
 import { lookAtMachine } from './machine.ts';
 import { ensurePrograms, findProgram, SYSTEM_PATH } from './packages.ts';
-import { type PrivateLayout, privateLayout } from './private-layout.ts';
+import { MARKER, type PrivateLayout, privateLayout } from './private-layout.ts';
 
 const RUNC_WRAPPER = fileURLToPath(new URL('./runc-wrapper.sh', import.meta.url));
 const START_TIMEOUT_MS = 60_000;
@@ -49,11 +49,8 @@ async function answers(): Promise<boolean> {
   }
 }
 
-/**
- * Starts the private daemon unless it runs, on Debian as root; installs its packages first if they are missing.
- * The caller holds the lock of {@link privateDockerLockName}.
- */
-export async function startPrivateDocker(): Promise<void> {
+/** Installs what a private daemon needs, where that is missing: on Debian as root. Throws what the user can do elsewhere. */
+export async function installDocker(): Promise<void> {
   const { isRoot, debianRelease } = await lookAtMachine();
   if (!isRoot) {
     throw new Error(
@@ -63,6 +60,10 @@ export async function startPrivateDocker(): Promise<void> {
   }
   const remedy = 'Start Docker, or install it (docs.docker.com/engine/install), and try again.';
   await ensurePrograms(programsFor(debianRelease), remedy);
+}
+
+/** Starts the private daemon unless it runs. The caller holds the lock of {@link privateDockerLockName}. */
+export async function startPrivateDocker(): Promise<void> {
   if (await privateDockerRuns()) return;
   const it = privateLayout();
   await step('Starting a private Docker daemon', () => start(it), { typical: '3 s' });
@@ -78,6 +79,7 @@ function programsFor(release: string | undefined): Record<string, string> {
 
 async function start(it: PrivateLayout): Promise<void> {
   await endDaemons(it);
+  await refuseSecondDaemon();
   await mkdir(it.runDir, { recursive: true, mode: 0o700 });
   await recordFootprint(it.footprint);
   await writeSettings(it);
@@ -91,6 +93,17 @@ async function start(it: PrivateLayout): Promise<void> {
     await removeData(it);
     await startBoth(it);
   }
+}
+
+/** They would remove each other's firewall rules: the chains have the same names. */
+async function refuseSecondDaemon(): Promise<void> {
+  const other = await findDockerd(MARKER);
+  if (!other) return;
+  const remedy = other.value
+    ? `It is the private one of another cache folder: set BULKHEAD_CACHE=${dirname(other.value)}, or end it by ` +
+      '`npm run cluster -- down` with that setting.'
+    : 'It does not answer as the docker command is set up now: see DOCKER_HOST and `docker context ls`.';
+  throw new Error(`A Docker daemon runs on this machine already (process ${other.pid}). ${remedy}`);
 }
 
 async function startBoth(it: PrivateLayout): Promise<void> {
@@ -136,8 +149,7 @@ async function startOne(
 }
 
 function markerEnv({ owned }: PrivateLayout): Record<string, string> {
-  const [name = '', value = ''] = owned.marker.split('=');
-  return { [name]: value };
+  return { [MARKER]: owned.marker.slice(MARKER.length + 1) };
 }
 
 async function writeSettings(it: PrivateLayout): Promise<void> {

@@ -1,10 +1,14 @@
 import { createHash } from 'node:crypto';
-import { join } from 'node:path';
+import { existsSync, realpathSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { cacheDir } from '../cache.ts';
 import type { Owned } from './leftovers.ts';
 
 /** A Unix socket's path has at most 107 bytes, and the daemons make sockets up to 36 bytes below their run folder. */
 const MAX_RUN_DIR_BYTES = 70;
+
+/** The environment variable by which the private daemon and what it starts are known. */
+export const MARKER = 'BULKHEAD_DOCKER';
 
 /** A Docker daemon of Bulkhead's own, with data, sockets and settings of its own: one for each cache folder. */
 export interface PrivateLayout {
@@ -21,7 +25,7 @@ export interface PrivateLayout {
 }
 
 export function privateLayout(): PrivateLayout {
-  const dir = join(cacheDir(), 'docker');
+  const dir = join(realPath(resolve(cacheDir())), 'docker');
   const id = createHash('sha256').update(dir).digest('hex').slice(0, 8);
   const inCache = join(dir, 'run');
   const runDir = Buffer.byteLength(inCache) <= MAX_RUN_DIR_BYTES ? inCache : `/run/bulkhead-${id}`;
@@ -33,6 +37,11 @@ export function privateLayout(): PrivateLayout {
     pidFiles: { docker: join(runDir, 'dockerd.pid'), containerd: join(runDir, 'containerd.pid') },
     logs: { docker: join(dir, 'dockerd.log'), containerd: join(dir, 'containerd.log') },
     footprint: join(dir, 'machine-before.json'),
-    owned: { marker: `BULKHEAD_DOCKER=${dir}`, cgroup: `bulkhead-${id}`, folders: [dir, runDir] },
+    owned: { marker: `${MARKER}=${dir}`, cgroup: `bulkhead-${id}`, folders: [dir, runDir] },
   };
+}
+
+/** Without symbolic links, since the kernel lists mounts so; the end of the path need not be there yet. */
+function realPath(path: string): string {
+  return existsSync(path) ? realpathSync(path) : join(realPath(dirname(path)), basename(path));
 }
