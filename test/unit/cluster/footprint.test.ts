@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { undoRules } from './footprint.ts';
+import { undoRules } from '../../cluster/kind/footprint.ts';
 
 const USERS = `# a firewall of the user's own
 *filter
