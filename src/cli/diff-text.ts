@@ -81,10 +81,16 @@ const short = (value: string): string => {
 
 const driftLine = ({ path, found, wanted }: Drift): string => `#     ${path}: ${short(found)} -> ${short(wanted)}\n`;
 
+/** What a change of the Deployment means for the workers that run. */
+function workersNote(key: ObjectKey, drifts: readonly Drift[]): string {
+  if (key.kind !== 'Deployment') return '';
+  if (drifts.some(({ path, wanted }) => path === 'spec.replicas' && wanted === '0')) return ' (its workers end)';
+  const rolls = drifts.some(({ path }) => path.startsWith('spec.template'));
+  return rolls ? ' (its workers are replaced one after the other)' : '';
+}
+
 function changeLines({ do: verb, key, drifts }: ObjectChange): string {
-  const rolls = key.kind === 'Deployment' && drifts.some(({ path }) => path.startsWith('spec.template'));
-  const note = rolls ? ' (its workers are replaced one after the other)' : '';
-  return `#   ${verb} ${shortKey(key)}${note}\n${drifts.map(driftLine).join('')}`;
+  return `#   ${verb} ${shortKey(key)}${workersNote(key, drifts)}\n${drifts.map(driftLine).join('')}`;
 }
 
 /** The actions under a diff, as comment lines, so that the whole remains a patch. */

@@ -5,6 +5,7 @@ import { addDatabaseCommands } from './database.ts';
 import { addDeleteCommand } from './delete.ts';
 import { addDescribeCommand } from './describe.ts';
 import { addDiffCommand } from './diff.ts';
+import { exitCodeOf, showError } from './errors.ts';
 import { addEventsCommand } from './events.ts';
 import { addExportCommand } from './export.ts';
 import { addGetCommand } from './get.ts';
@@ -45,4 +46,22 @@ export function createProgram(): Command {
     for (const add of commands) add(program);
   }
   return program.addHelpText('after', ENVIRONMENT);
+}
+
+/** Runs the command line of this process, and sets its exit code. */
+export async function main(): Promise<void> {
+  const isDebug = process.argv.includes('--debug');
+  // A reader that has seen enough (`| head`) closes the pipe: that is the end of the work, and no error.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+  // Nothing is thrown past every handler but by mistake; even then a person gets a sentence first.
+  process.on('uncaughtException', (error) => {
+    showError(error, isDebug);
+    process.exit(1);
+  });
+  try {
+    await createProgram().parseAsync();
+  } catch (error) {
+    showError(error, isDebug);
+    process.exitCode = exitCodeOf(error);
+  }
 }

@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { describeText } from '../../../src/cli/describe-text.ts';
+import { actionText, specDiff } from '../../../src/cli/diff-text.ts';
+import { eventsTable } from '../../../src/cli/events.ts';
+import { jobTable } from '../../../src/cli/get.ts';
+import type { JobView } from '../../../src/cli/jobs.ts';
+import { orphanTable } from '../../../src/cli/orphans.ts';
+import { revision } from '../../../src/job/ids.ts';
+import type { JobSpec } from '../../../src/job/spec.ts';
+import { goalOf, JOB_A, JOB_B, STORE, tombstoneOf } from '../../support/goals.ts';
+import { ago, CLUSTER, condition, eventOf, NOW, seenOf } from './views.ts';
+
+/** Re-made by UPDATE_GOLDEN=1 npm test; read the difference before you commit it. */
+function matchesGolden(name: string, actual: string): void {
+  const file = new URL(`../../golden/cli/${name}.txt`, import.meta.url);
+  if (process.env.UPDATE_GOLDEN === '1') writeFileSync(file, actual);
+  assert.equal(actual, readFileSync(file, 'utf8'));
+}
+
+const SPEC: JobSpec = {
+  container: {
+    image: 'registry.example/clicks:1',
+    args: ['--rate', '5'],
+    ports: [{ name: 'http', port: 8080 }],
+  },
+  workers: { replicas: 2 },
+};
+
+const clicks = { ...goalOf(SPEC, { revision: 3 }), createdAt: ago(3_700), author: 'ann@desk', reason: 'more traffic' };
+const views = { ...goalOf(SPEC, { id: JOB_B, name: 'views', tenant: 'web' }), createdAt: ago(30) };
+
+const starved = seenOf(views, {
+  phase: 'Degraded',
+  workers: { desired: 2, ready: 1, restarts: 7 },
+  conditions: [
+    condition({ status: 'False', reason: 'OutOfMemory', message: '1 of 2 workers are ready; a worker was killed' }),
+    condition({ type: 'Stalled', reason: 'OutOfMemory', message: '1 of 2 workers are ready; a worker was killed' }),
+  ],
+  next: [{ action: 'wait', why: 'WorkersStarting: 1 of 2 workers are ready, 2 run the newest template' }],
+});
+
+const TABLE: JobView[] = [
+  { goal: clicks, seen: seenOf(clicks) },
+  // Revision 4 was not looked at yet: what was seen of 3 must not pass for it.
+  { goal: { ...clicks, job: { ...clicks.job, name: 'edited' }, revision: revision(4) }, seen: seenOf(clicks) },
+  { goal: { ...tombstoneOf(clicks), job: { ...clicks.job, name: 'leaving' } }, seen: null },
+  { goal: views, seen: starved },
+];
+
+test('get shows for each job whether it is ready, and says unknown where nothing is known', () => {
+  matchesGolden('get', jobTable(TABLE, NOW, undefined));
+});
+
+test('get -o wide adds where it runs, what it runs and why it is as it is', () => {
+  matchesGolden('get-wide', jobTable(TABLE, NOW, 'wide'));
+});
+
+test('describe answers its four questions for a job that is well', () => {
+  const cluster = { id: CLUSTER, contextName: 'kind-bulkhead', server: 'https://127.0.0.1:6443', caCertificate: null };
+  const text = describeText({
+    view: { goal: clicks, seen: seenOf(clicks) },
+    operator: { owner: 'desk-1234', epoch: 2 },
+    cluster,
+    live: { kind: 'planned', contextName: 'kind-bulkhead', steps: [{ action: 'nothing', why: 'all is well' }] },
+    events: [
+      eventOf(clicks, { reason: 'Created', message: 'Namespace bh-ads-clicks: revision 1 needs it' }),
+      eventOf(clicks),
+    ],
+    now: NOW,
+  });
+  matchesGolden('describe', text);
+});
+
+test('describe says that no operator runs, that the cluster was not reached, and that a newer revision waits', () => {
+  const edited = { ...views, revision: revision(2) };
+  const text = describeText({
+    view: { goal: edited, seen: { ...starved, status: { ...starved.status, observedRevision: revision(1) } } },
+    operator: null,
+    cluster: null,
+    live: { kind: 'unknown', why: 'the API server https://127.0.0.1:6443 (context old) does not answer' },
+    events: [],
+    now: NOW,
+  });
+  matchesGolden('describe-trouble', text);
+});
+
+test('describe of a job that is being removed says so, and needs no spec', () => {
+  const text = describeText({
+    view: { goal: { ...tombstoneOf(clicks), createdAt: ago(5), reason: null }, seen: null },
+    operator: { owner: 'desk-1234', epoch: 2 },
+    cluster: null,
+    live: { kind: 'unknown', why: 'there is no kubeconfig' },
+    events: [],
+    now: NOW,
+  });
+  matchesGolden('describe-removed', text);
+});
+
+test('describe is inert on a terminal, whatever tenants and clusters wrote', () => {
+  const hostile = 'red \u001b[31m and\u202e back';
+  const goal = { ...goalOf({ container: { image: 'app', args: [hostile] } }), author: hostile, reason: hostile };
+  const text = describeText({
+    view: { goal, seen: seenOf(goal, { conditions: [condition({ message: hostile })] }) },
+    operator: { owner: hostile, epoch: 1 },
+    cluster: null,
+    live: { kind: 'unknown', why: hostile },
+    events: [eventOf(goal, { message: hostile })],
+    now: NOW,
+  });
+  assert.ok(!text.includes('\u001b') && !text.includes('\u202e'));
+});
+
+test('diff shows the goal and what the cell is in for, under it', () => {
+  const spec: JobSpec = { ...SPEC, container: { ...SPEC.container, args: ['--rate', '9'] }, workers: { replicas: 3 } };
+  const change = { storeId: STORE, name: clicks.job, spec, file: 'jobs.yaml', stored: clicks };
+  matchesGolden('diff', specDiff(change) + actionText(change));
+});
+
+test('diff of a job without ports takes its Service away', () => {
+  const spec: JobSpec = { container: { image: 'registry.example/clicks:1' }, suspended: true };
+  const change = { storeId: STORE, name: clicks.job, spec, file: 'jobs.yaml', stored: clicks };
+  matchesGolden('diff-smaller', specDiff(change) + actionText(change));
+});
+
+test('diff of a new job compares with nothing and creates everything', () => {
+  const change = { storeId: STORE, name: clicks.job, spec: SPEC, file: 'stdin', stored: null };
+  matchesGolden('diff-new', specDiff(change) + actionText(change));
+});
+
+test('diff of the same spec says nothing, whatever the order of its fields', () => {
+  const { workers, container } = SPEC;
+  const change = { storeId: STORE, name: clicks.job, file: 'jobs.yaml', stored: clicks };
+  assert.equal(specDiff({ ...change, spec: { workers, container } as JobSpec }), '');
+});
+
+test('events name job and revision, oldest first', () => {
+  const failing = eventOf(views, { type: 'Warning', reason: 'OutOfMemory', message: 'killed', at: ago(20) });
+  matchesGolden('events', eventsTable([eventOf(clicks), failing], NOW));
+});
+
+test('orphans come with the command that deletes them, unless they go already', () => {
+  const orphan = {
+    namespace: 'bh-lost',
+    jobId: JOB_A,
+    tenant: 'ads',
+    job: 'lost',
+    createdAt: ago(86_400).toISOString(),
+  };
+  const rows = [
+    { ...orphan, terminating: false },
+    { ...orphan, namespace: 'bh-going', job: '', terminating: true },
+  ];
+  matchesGolden('orphans', orphanTable(rows, 'kubectl --context kind-bulkhead', NOW));
+});
