@@ -69,17 +69,17 @@ function correctSpelling(plain: PlainDocument): JobFinding[] {
   return findings;
 }
 
-function describeEffective(problem: EffectiveProblem, root: Json): JobFinding {
-  const isDefault = valueAt(root, problem.path) === undefined;
-  const [what, remedy] = isDefault ? [`${problem.found} (the default)`, ', or set this field'] : [problem.found, ''];
-  return { path: problem.path, place: 'value', message: `found ${what}, expected ${problem.expected}${remedy}` };
-}
+const describeEffective = ({ path, found, expected }: EffectiveProblem): JobFinding => ({
+  path,
+  place: 'value',
+  message: `found ${found}, expected ${expected}`,
+});
 
 /** The merged goal's rules, as far as they speak of values that are right by themselves. */
-function effectiveFindings(spec: JobSpec, root: Json, wrong: readonly Path[]): JobFinding[] {
+function effectiveFindings(spec: JobSpec, wrong: readonly Path[]): JobFinding[] {
   return effectiveProblems(effectiveSpec(spec))
     .filter(({ path }) => !wrong.some((other) => isInside(other, path.slice(0, 3))))
-    .map((problem) => describeEffective(problem, root));
+    .map(describeEffective);
 }
 
 /** Rules between fields, in a document of which something is wrong: the definition stops before it comes to them. */
@@ -92,7 +92,7 @@ function remainingFindings(root: Json, wrong: readonly Path[]): JobFinding[] {
     .filter(({ path }) => !wrong.some((other) => isInside(other, path)));
   const allWrong = [...wrong, ...issues.map(issuePath)];
   const rest = jobSpecSchema.safeParse(withoutWrong(root, allWrong).spec);
-  return rest.success ? [...added, ...effectiveFindings(rest.data, root, allWrong)] : added;
+  return rest.success ? [...added, ...effectiveFindings(rest.data, allWrong)] : added;
 }
 
 /** An object of something else, such as a Deployment: its fields are no mistakes, only that it is here. */
@@ -123,7 +123,7 @@ export function checkJob(plain: PlainDocument): CheckedJob {
   const spelling = correctSpelling(plain);
   const parsed = streamJobSchema.safeParse(root);
   if (parsed.success && spelling.length === 0 && plain.refused.length === 0) {
-    const findings = effectiveFindings(parsed.data.spec, root, []);
+    const findings = effectiveFindings(parsed.data.spec, []);
     return { job: findings.length === 0 ? parsed.data : null, findings };
   }
   const described = (parsed.error?.issues ?? []).flatMap((issue) => describeIssue(issue, root));

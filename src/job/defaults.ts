@@ -46,16 +46,28 @@ export const BUILT_IN_DEFAULTS = {
 
 type WrittenResources = { cpu?: string | number | undefined; memory?: string | number | undefined } | undefined;
 
-function resources(written: WrittenResources, fallback: Resources): Resources {
-  return {
-    cpu: canonicalQuantity(String(written?.cpu ?? fallback.cpu)),
-    memory: canonicalQuantity(String(written?.memory ?? fallback.memory)),
+const RESOURCE_NAMES = ['cpu', 'memory'] as const;
+
+function limitsOf(written: WrittenResources): Resources {
+  const of = (name: (typeof RESOURCE_NAMES)[number]) =>
+    canonicalQuantity(String(written?.[name] ?? BUILT_IN_DEFAULTS.limits[name]));
+  return { cpu: of('cpu'), memory: of('memory') };
+}
+
+/** Where only a limit is written, a default request above it would refuse the job: then the limit is requested. */
+function requestsOf(written: WrittenResources, limits: Resources): Resources {
+  const of = (name: (typeof RESOURCE_NAMES)[number]) => {
+    if (written?.[name] !== undefined) return canonicalQuantity(String(written[name]));
+    const fallback = BUILT_IN_DEFAULTS.requests[name];
+    return quantityMilli(fallback) > quantityMilli(limits[name]) ? limits[name] : fallback;
   };
+  return { cpu: of('cpu'), memory: of('memory') };
 }
 
 /** The goal's layers merged into one value. Pure: the same spec always gives the same result. */
 export function effectiveSpec(spec: JobSpec): EffectiveSpec {
   const { container, workers, network } = spec;
+  const limits = limitsOf(workers?.resources?.limits);
   return {
     container: {
       image: container.image,
@@ -72,8 +84,8 @@ export function effectiveSpec(spec: JobSpec): EffectiveSpec {
     },
     workers: {
       replicas: workers?.replicas ?? BUILT_IN_DEFAULTS.replicas,
-      requests: resources(workers?.resources?.requests, BUILT_IN_DEFAULTS.requests),
-      limits: resources(workers?.resources?.limits, BUILT_IN_DEFAULTS.limits),
+      requests: requestsOf(workers?.resources?.requests, limits),
+      limits,
     },
     network: { egress: network?.egress ?? [], ingress: network?.ingress ?? [] },
     tier: spec.isolation?.tier ?? BUILT_IN_DEFAULTS.tier,
@@ -91,11 +103,9 @@ export interface EffectiveProblem {
 /** Checks the merged goal. Empty when it can run. */
 export function effectiveProblems(spec: EffectiveSpec): EffectiveProblem[] {
   const { requests, limits } = spec.workers;
-  return (['cpu', 'memory'] as const)
-    .filter((r) => quantityMilli(requests[r]) > quantityMilli(limits[r]))
-    .map((r) => ({
-      path: ['spec', 'workers', 'resources', 'requests', r],
-      found: requests[r],
-      expected: `at most the limit, ${limits[r]}; set spec.workers.resources.limits.${r} to ${requests[r]} or more`,
-    }));
+  return RESOURCE_NAMES.filter((r) => quantityMilli(requests[r]) > quantityMilli(limits[r])).map((r) => ({
+    path: ['spec', 'workers', 'resources', 'requests', r],
+    found: requests[r],
+    expected: `at most the limit, ${limits[r]}; set spec.workers.resources.limits.${r} to ${requests[r]} or more`,
+  }));
 }

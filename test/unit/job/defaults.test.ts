@@ -43,6 +43,11 @@ test('what a job says wins over the default beside it, field by field', () => {
   assert.equal(effectiveSpec({ ...MINIMAL, suspended: true }).suspended, true);
 });
 
+test('a limit alone is enough: a default request yields to it, and the job that wrote it runs', () => {
+  const { requests, limits } = effectiveSpec(withResources({ limits: { cpu: '50m', memory: '64Mi' } })).workers;
+  assert.deepEqual(requests, limits);
+});
+
 test('a port that names no protocol is TCP', () => {
   const ports = [
     { name: 'a', port: 1 },
@@ -59,7 +64,7 @@ const CASES: readonly [reason: string, spec: JobSpec, paths: readonly string[]][
   ['a request above the limit', withResources({ requests: { cpu: '1001m' }, limits: { cpu: 1 } }), ['cpu']],
   ['units do not hide it', withResources({ requests: { memory: '1Gi' }, limits: { memory: '1G' } }), ['memory']],
   ['a request above the default limit', withResources({ requests: { memory: '1Gi' } }), ['memory']],
-  ['a limit below the default request', withResources({ limits: { cpu: '50m', memory: '64Mi' } }), ['cpu', 'memory']],
+  ['a limit below the default request is what is then requested', withResources({ limits: { cpu: '50m' } }), []],
 ];
 
 for (const [reason, spec, expected] of CASES) {
