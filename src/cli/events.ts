@@ -4,9 +4,10 @@ import type { JobId } from '../job/ids.ts';
 import { jobName } from '../job/ids.ts';
 import type { StoredEvent } from '../ports/store.ts';
 import { action, type Context } from './context.ts';
+import { CliError } from './errors.ts';
 import { requireGoal } from './jobs.ts';
-import { type GlobalOptions, parseJob, tenantOf, wholeNumber } from './options.ts';
-import { ageOf, print, say, table } from './output.ts';
+import { type GlobalOptions, outputOption, parseJob, tenantOf, wholeNumber } from './options.ts';
+import { ageOf, print, rowsOf, say, table, toJsonText } from './output.ts';
 
 const WATCH_EVERY_MS = 1_000;
 /** Read anew each time while watching; more than this between two looks are not all shown. */
@@ -16,6 +17,7 @@ const HEADER = ['AGE', 'TYPE', 'REASON', 'JOB', 'REVISION', 'MESSAGE'];
 interface EventOptions extends GlobalOptions {
   readonly limit: number;
   readonly watch?: true;
+  readonly output?: 'json';
 }
 
 /** The table of `events`, oldest first. @param now milliseconds since 1970 */
@@ -52,16 +54,18 @@ async function filterOf(context: Context, options: EventOptions, name: string | 
 }
 
 async function events(context: Context, options: EventOptions, [name]: string[]): Promise<void> {
+  if (options.watch && options.output) throw new CliError('--watch prints a table; leave -o json out');
   const store = await context.store();
   const filter = await filterOf(context, options, name);
   let shown = await store.events({ ...filter, limit: options.limit });
+  if (options.output === 'json') return print(toJsonText(shown));
   if (shown.length > 0) await print(eventsTable(shown, Date.now()));
   else say(filter.tenant === undefined ? 'No events found.' : `No events found in tenant ${filter.tenant}.`);
   while (options.watch) {
     await sleep(WATCH_EVERY_MS);
     const latest = await store.events({ ...filter, limit: WATCH_LIMIT });
-    const fresh = unseen(shown, latest);
-    if (fresh.length > 0) await print(eventsTable(fresh, Date.now()).replace(/^.*\n/, ''));
+    const fresh = new Set(unseen(shown, latest));
+    await print(rowsOf(eventsTable(latest, Date.now()), (row) => latest[row] !== undefined && fresh.has(latest[row])));
     shown = latest;
   }
 }
@@ -75,5 +79,6 @@ export function addEventsCommand(program: Command): void {
       new Option('--limit <count>', 'how many, counted from the newest').argParser(wholeNumber(1)).default(100),
     )
     .addOption(new Option('-w, --watch', 'go on, with a line for every event'))
+    .addOption(outputOption('json'))
     .action(action<EventOptions>(events));
 }

@@ -8,7 +8,7 @@ import { action, type Context } from './context.ts';
 import { CliError } from './errors.ts';
 import { currentStatus, type JobView, jobObject, listGoals, requireGoal, viewsOf } from './jobs.ts';
 import { type GlobalOptions, outputOption, parseJob, tenantOf } from './options.ts';
-import { ageOf, type OutputFormat, print, say, table, toJsonText, toYamlText } from './output.ts';
+import { ageOf, type OutputFormat, print, rowsOf, say, table, toJsonText, toYamlText } from './output.ts';
 
 const WATCH_EVERY_MS = 1_000;
 
@@ -89,16 +89,17 @@ async function sayNone(store: Store, tenant: string | null): Promise<void> {
 /** A line for every job that changed, until the command is ended. */
 async function watch(store: Store, names: readonly string[], options: GetOptions, first: JobView[]): Promise<void> {
   const shown = new Map(first.map((view) => [view.goal.job.id, canonicalJson(view)]));
+  const wide = options.output === 'wide' ? 'wide' : undefined;
   for (;;) {
     await sleep(WATCH_EVERY_MS);
-    const changed = (await read(store, names, options)).filter((view) => {
+    const views = await read(store, names, options);
+    const changed = views.map((view) => {
       const text = canonicalJson(view);
       const same = shown.get(view.goal.job.id) === text;
       shown.set(view.goal.job.id, text);
       return !same;
     });
-    const wide = options.output === 'wide' ? 'wide' : undefined;
-    if (changed.length > 0) await print(jobTable(changed, Date.now(), wide).replace(/^.*\n/, ''));
+    await print(rowsOf(jobTable(views, Date.now(), wide), (row) => changed[row] === true));
   }
 }
 

@@ -28,6 +28,15 @@ export function table(header: readonly string[], rows: readonly (readonly string
   return lines.map((line) => `${joinPadded(line, widths)}\n`).join('');
 }
 
+/** Those lines of a table that `wanted` picks by the index of their row, without the header: they stay in its columns. */
+export const rowsOf = (tableText: string, wanted: (row: number) => boolean): string =>
+  tableText
+    .split('\n')
+    .slice(1, -1)
+    .filter((_, row) => wanted(row))
+    .map((line) => `${line}\n`)
+    .join('');
+
 const joinPadded = (cells: readonly string[], widths: readonly number[]): string =>
   cells
     .map((cell, column) => cell.padEnd(widths[column] ?? 0))

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { age, fields, indent, table, toYamlText } from '../../../src/cli/output.ts';
+import { age, fields, indent, rowsOf, table, toYamlText } from '../../../src/cli/output.ts';
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
@@ -66,4 +66,22 @@ test('indenting leaves empty lines empty', () => {
 
 test('YAML is safe for readers of YAML 1.1, such as kubectl', () => {
   assert.equal(toYamlText({ on: 'yes', time: '12:30:00' }), '"on": "yes"\ntime: "12:30:00"\n');
+});
+
+test('rows that are picked from a table stay in its columns, without the header', () => {
+  const text = table(
+    ['A', 'B'],
+    [
+      ['long word', '1'],
+      ['x', '2'],
+    ],
+  );
+  assert.equal(
+    rowsOf(text, (row) => row === 1),
+    'x           2\n',
+  );
+  assert.equal(
+    rowsOf(text, () => false),
+    '',
+  );
 });
