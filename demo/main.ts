@@ -32,38 +32,39 @@ async function play(stage: Stage): Promise<Finding[]> {
   }
 }
 
-const whatNext = (stage: Stage): string => {
-  const kubeconfig = relative(process.cwd(), stage.cluster.kubeconfigPath);
+function whatNext(stage: Stage): string {
+  const here = (path: string) => relative(process.cwd(), path);
   return [
     '\nLeft running, with its operator. To go on:',
-    `  export BULKHEAD_DATA_DIR=${relative(process.cwd(), DATA_DIR)} KUBECONFIG=${kubeconfig}`,
+    `  export BULKHEAD_DATA_DIR=${here(DATA_DIR)} KUBECONFIG=${here(stage.cluster.kubeconfigPath)}`,
     '  npm run -s bulkhead -- describe ads/clicks-by-country',
-    `To end it: kill ${stage.operator.pid}; npm run cluster -- down kind --name demo; npm run -s bulkhead -- database stop`,
+    'To end it: npm run demo -- --end',
   ].join('\n');
-};
+}
 
+/** @returns whether all of it held */
 async function main(keep: boolean): Promise<boolean> {
   const startedAt = performance.now();
-  scene('0. A cluster, a database, an operator');
-  const stage = await setUp();
   process.once('SIGINT', () => {
     note('\nInterrupted: removing what was started.');
-    void tearDown(stage).finally(() => process.exit(130));
+    void tearDown().finally(() => process.exit(130));
   });
   let kept = false;
   try {
+    scene('0. A cluster, a database, an operator');
+    const stage = await setUp();
     const findings = await play(stage);
-    const held = findings.every((f) => f.held);
-    process.stdout.write(`\n${table(findings)}\n\n`);
     const failed = findings.filter((f) => !f.held).length;
+    process.stdout.write(`\n${table(findings)}\n\n`);
     process.stdout.write(
       `${findings.length - failed} held, ${failed} did not, in ${duration(performance.now() - startedAt)}.\n`,
     );
+    await stage.store.close();
     kept = keep;
-    return held;
-  } finally {
     if (kept) note(whatNext(stage));
-    else await tearDown(stage);
+    return failed === 0;
+  } finally {
+    if (!kept) await tearDown();
   }
 }
 
@@ -71,15 +72,15 @@ process.env.BULKHEAD_DATA_DIR = DATA_DIR;
 const program = new Command('demo')
   .description('Shows Bulkhead at work, from nothing: three jobs, one poisoned, repairs, and a lost cluster.')
   .option('--keep', 'leave cluster, database and operator running at the end')
+  .option('--end', 'end what --keep has left running')
   .option('--debug', 'show stack traces')
   .parse();
-const { keep, debug } = program.opts<{ keep?: boolean; debug?: boolean }>();
+const options = program.opts<{ keep?: boolean; end?: boolean; debug?: boolean }>();
 try {
-  process.exit((await main(keep === true)) ? 0 : 1);
+  if (options.end) await tearDown();
+  process.exit(options.end || (await main(options.keep === true)) ? 0 : 1);
 } catch (error) {
-  process.stderr.write(
-    `The demo could not go on: ${error instanceof Error && !debug ? error.message : String(error)}\n`,
-  );
-  if (debug) console.error(error);
+  process.stderr.write(`The demo could not go on: ${error instanceof Error ? error.message : String(error)}\n`);
+  if (options.debug) console.error(error);
   process.exit(1);
 }

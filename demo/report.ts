@@ -5,7 +5,7 @@ export interface Finding {
   readonly held: boolean;
 }
 
-const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
+export const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
 
 /** A duration against its limit. */
 export const withinLimit = (what: string, tookMs: number, limitMs: number): Finding => ({
@@ -15,6 +15,15 @@ export const withinLimit = (what: string, tookMs: number, limitMs: number): Find
 });
 
 export const finding = (what: string, held: boolean, seen: string): Finding => ({ what, held, seen });
+
+/** What `work` saw; an error, a time-out among them, is a finding that did not hold, and the demo goes on. */
+export async function attempt(what: string, work: () => Promise<string>): Promise<Finding> {
+  try {
+    return finding(what, true, await work());
+  } catch (error) {
+    return finding(what, false, error instanceof Error ? error.message : String(error));
+  }
+}
 
 /** A table for people, as wide as its longest lines. */
 export function table(findings: readonly Finding[]): string {

@@ -1,5 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { databaseUrl } from '../src/cli/database.ts';
@@ -8,7 +7,8 @@ import type { JobStatus } from '../src/job/status.ts';
 import { stopEmbedded } from '../src/store/embedded.ts';
 import { openStore, type Store } from '../src/store/open.ts';
 import { workerImage } from '../test/cluster/images/index.ts';
-import { type KindCluster, up } from '../test/cluster/index.ts';
+import { down, type KindCluster, up } from '../test/cluster/index.ts';
+import { alive, startDaemon, stopDaemon } from '../test/cluster/processes.ts';
 import { note, run, step } from '../test/cluster/progress.ts';
 import { until } from '../test/support/until.ts';
 
@@ -17,30 +17,28 @@ import { until } from '../test/support/until.ts';
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const MAIN = join(ROOT, 'src/cli/main.ts');
 const CLUSTER_NAME = 'demo';
-const STOP_LIMIT_MS = 10_000;
 
 /** The demo's own data, so that it never meets a store that somebody works with. */
 export const DATA_DIR = join(ROOT, '.bulkhead/demo');
+const OPERATOR = { pidFile: join(DATA_DIR, 'operator.pid'), logFile: join(DATA_DIR, 'operator.log') };
 
 export interface Stage {
   cluster: KindCluster;
   readonly store: Store;
-  readonly operator: ChildProcess;
   /** What commands run with. */
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** Makes everything from nothing, or takes what an earlier demo left. */
+/** Makes everything from nothing: what an earlier demo left is removed first. */
 export async function setUp(): Promise<Stage> {
+  await removeData();
   await mkdir(DATA_DIR, { recursive: true });
-  const url = await step('Starting a real Postgres', () => databaseUrl({ log: note }), {
-    typical: '10 s the first time',
-  });
+  const url = await step('Starting a real Postgres', () => databaseUrl({ log: note }), { typical: '5 s' });
   const cluster = await newCluster();
   const env = { BULKHEAD_DATA_DIR: DATA_DIR, DATABASE_URL: url, KUBECONFIG: cluster.kubeconfigPath };
   const store = await openStore({ url, applicationName: 'bulkhead demo' });
-  const operator = await step('Starting the operator', () => startOperator(env));
-  return { cluster, store, operator, env };
+  await step('Starting the operator', () => startOperator(env));
+  return { cluster, store, env };
 }
 
 /** A kind cluster with the workers' image in it. */
@@ -52,35 +50,33 @@ export async function newCluster(): Promise<KindCluster> {
 }
 
 /** As a daemon that logs into a file, so that --keep can leave it running. */
-async function startOperator(env: Readonly<Record<string, string>>): Promise<ChildProcess> {
-  const logFile = join(DATA_DIR, 'operator.log');
-  const log = await open(logFile, 'w');
-  const operator = spawn(process.execPath, [MAIN, 'run', '--health-address', 'none'], {
-    env: { ...process.env, ...env },
-    stdio: ['ignore', log.fd, log.fd],
-    detached: true,
+async function startOperator(env: Record<string, string>): Promise<void> {
+  await startDaemon({
+    ...OPERATOR,
+    command: process.execPath,
+    args: [MAIN, 'run', '--health-address', 'none'],
+    cwd: ROOT,
+    env,
   });
-  operator.unref();
-  await log.close();
   await until('the operator watches the cluster', 60_000, async () => {
-    const said = await readFile(logFile, 'utf8');
-    if (operator.exitCode !== null) throw new Error(`the operator ended with ${operator.exitCode}: ${said.trim()}`);
+    const said = await readFile(OPERATOR.logFile, 'utf8');
+    if (!(await alive(OPERATOR.pidFile))) throw new Error(`the operator ended: ${said.trim()}`);
     return said.includes('watching the cluster');
   });
-  note(`  its log: ${relative(process.cwd(), logFile)}`);
-  return operator;
+  note(`  its log: ${relative(process.cwd(), OPERATOR.logFile)}`);
 }
 
-/** Ends all that {@link setUp} started. */
-export async function tearDown(stage: Stage): Promise<void> {
-  const ended = new Promise((resolve) => stage.operator.once('exit', resolve));
-  stage.operator.kill('SIGTERM');
-  const limit = setTimeout(() => stage.operator.kill('SIGKILL'), STOP_LIMIT_MS);
-  if (stage.operator.exitCode === null) await ended;
-  clearTimeout(limit);
-  await stage.store.close();
-  await stage.cluster.down();
+async function removeData(): Promise<void> {
+  await stopDaemon(OPERATOR.pidFile);
   await stopEmbedded();
+  await rm(DATA_DIR, { recursive: true, force: true });
+}
+
+/** Ends all that {@link setUp} started, whoever called it, and removes its data. */
+export async function tearDown(): Promise<void> {
+  await stopDaemon(OPERATOR.pidFile);
+  await down('kind', CLUSTER_NAME);
+  await removeData();
 }
 
 /** Runs `bulkhead …` as a user does. @returns what it printed to stdout; throws when it fails */

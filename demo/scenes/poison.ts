@@ -2,9 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { JobRef } from '../../src/job/ids.ts';
 import { jobName } from '../../src/job/ids.ts';
 import type { JobSpec } from '../../src/job/spec.ts';
+import type { JobStatus } from '../../src/job/status.ts';
 import { step } from '../../test/cluster/progress.ts';
 import { type Cells, rate, type Sample } from '../cells.ts';
-import { type Finding, finding } from '../report.ts';
+import { attempt, type Finding, finding, seconds } from '../report.ts';
 import { isRunning, type Stage, untilStatus } from '../stage.ts';
 
 const MEASURE_MS = 10_000;
@@ -47,11 +48,12 @@ export async function poison(stage: Stage, cells: Cells, jobs: readonly JobRef[]
       return { job, before: before[i] ?? 0, during: during[i] ?? 0, restarts: await cells.restarts(job) };
     }),
   );
-  await apply(stage, victim, healthy);
-  await step(`Curing ${jobName(victim)}`, () =>
-    untilStatus(stage, [victim.id], 'it runs again', POISON_LIMIT_MS, isRunning),
-  );
-  return [...reasons, ...seen.flatMap(judge)];
+  const cured = await attempt(`${jobName(victim)} is cured by its former spec`, async () => {
+    await apply(stage, victim, healthy);
+    const cure = () => untilStatus(stage, [victim.id], 'it runs again', POISON_LIMIT_MS, isRunning);
+    return `after ${seconds(await step(`Curing ${jobName(victim)}`, cure))}`;
+  });
+  return [...reasons, ...seen.flatMap(judge), cured];
 }
 
 const judge = ({ job, before, during, restarts }: Neighbour): Finding[] => [
@@ -86,10 +88,11 @@ const withoutImage = (spec: JobSpec): JobSpec => ({
 });
 
 async function poisonWith(stage: Stage, victim: JobRef, spec: JobSpec, reason: string, what: string): Promise<Finding> {
-  await apply(stage, victim, spec);
-  const says = (reasons: readonly string[]) => reasons.includes(reason);
-  const tookMs = await step(`${jobName(victim)} ${what}`, () =>
-    untilStatus(stage, [victim.id], reason, POISON_LIMIT_MS, (s) => says(s.conditions.map((c) => c.reason))),
-  );
-  return finding(`${jobName(victim)} ${what}`, true, `condition ${reason} after ${(tookMs / 1000).toFixed(1)} s`);
+  const title = `${jobName(victim)} ${what}`;
+  return attempt(title, async () => {
+    await apply(stage, victim, spec);
+    const saysSo = ({ conditions }: JobStatus) => conditions.some((c) => c.reason === reason);
+    const tookMs = await step(title, () => untilStatus(stage, [victim.id], reason, POISON_LIMIT_MS, saysSo));
+    return `condition ${reason} after ${seconds(tookMs)}`;
+  });
 }

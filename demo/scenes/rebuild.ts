@@ -1,7 +1,8 @@
 import { type JobRef, jobName } from '../../src/job/ids.ts';
+import type { JobStatus } from '../../src/job/status.ts';
 import { step } from '../../test/cluster/progress.ts';
 import { cellHashes } from '../../test/support/cell-hash.ts';
-import { type Finding, finding } from '../report.ts';
+import { attempt, type Finding, finding, seconds } from '../report.ts';
 import { isRunning, newCluster, type Stage, statusOf, untilStatus } from '../stage.ts';
 
 const REBUILD_LIMIT_MS = 120_000;
@@ -14,23 +15,17 @@ export async function rebuild(stage: Stage, jobs: readonly JobRef[]): Promise<Fi
 
   await stage.cluster.down();
   stage.cluster = await newCluster();
-  const tookMs = await step('The operator rebuilds everything from Postgres', () =>
-    untilStatus(
-      stage,
-      ids,
-      'all jobs run in the new cluster',
-      REBUILD_LIMIT_MS,
-      (s) => isRunning(s) && s.clusterId !== former,
-    ),
-  );
+  const rebuilt = await attempt('the cluster is lost; a new, empty one is filled from Postgres', async () => {
+    const inNewCluster = (status: JobStatus) => isRunning(status) && status.clusterId !== former;
+    const tookMs = await step('The operator rebuilds everything from Postgres', () =>
+      untilStatus(stage, ids, 'all jobs run in the new cluster', REBUILD_LIMIT_MS, inNewCluster),
+    );
+    return `all jobs run ${seconds(tookMs)} after it was there`;
+  });
 
   const after = await cellHashes(stage.cluster, stage.store.storeId);
   return [
-    finding(
-      'the cluster is lost; a new, empty one is filled from Postgres',
-      true,
-      `all jobs run ${(tookMs / 1000).toFixed(1)} s after it was there`,
-    ),
+    rebuilt,
     ...jobs.map((job) => {
       const [was, is] = [before.get(jobName(job)), after.get(jobName(job))];
       const same = was !== undefined && was === is;
