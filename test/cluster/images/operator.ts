@@ -61,8 +61,10 @@ async function build(it: Docker, base: string, ref: string): Promise<void> {
   const env = (await hasBuildx(it)) ? it.env : { ...it.env, DOCKER_BUILDKIT: '0' };
   const build = ['docker', 'build', '--build-arg', `BASE_IMAGE=${base}`, '--tag', ref, '-'];
   // The context is the repo's sources with node_modules from elsewhere.
-  const context = 'tar -C "$1" -cf - Dockerfile package.json src -C "$2" node_modules';
-  await run('bash', ['-o', 'pipefail', '-c', `${context} | "${'${@:3}'}"`, 'bash', REPO, modules, ...build], { env });
+  const script =
+    'sources=$1 modules=$2; shift 2; ' +
+    'tar -C "$sources" -cf - Dockerfile package.json src -C "$modules" node_modules | "$@"';
+  await run('bash', ['-o', 'pipefail', '-c', script, 'bash', REPO, modules, ...build], { env });
 }
 
 /** A folder whose node_modules has what the operator needs at run time and no more. */
