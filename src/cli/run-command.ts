@@ -1,19 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type ClusterId, clusterId } from '../job/ids.ts';
 import { action } from './context.ts';
-import type { GlobalOptions } from './options.ts';
-
-export interface HealthAddress {
-  readonly host: string;
-  readonly port: number;
-}
-
-export interface RunOptions extends GlobalOptions {
-  /** Left out for the usual one. */
-  readonly healthAddress?: HealthAddress | 'none';
-  readonly acceptCluster?: ClusterId;
-  readonly yes?: true;
-}
+import type { HealthAddress, RunOptions } from './run.ts';
 
 /** `host:port`, `[::1]:port`, `:port` for all addresses; `none` for no health at all. */
 export function healthAddress(text: string): HealthAddress | 'none' {

@@ -1,14 +1,27 @@
 import type { Logger } from 'pino';
 import { type ClusterTarget, ownNamespace } from '../cluster/target.ts';
+import type { ClusterId } from '../job/ids.ts';
 import { Operator } from '../operator.ts';
 import type { ClusterIdentity } from '../ports/cluster.ts';
 import { canAsk, confirm } from './confirm.ts';
 import type { Context } from './context.ts';
 import { CliError } from './errors.ts';
 import { isLocalServer } from './local-server.ts';
+import type { GlobalOptions } from './options.ts';
 import { missingRights, rightsText } from './rights.ts';
-import type { HealthAddress, RunOptions } from './run-command.ts';
 import { operatorLog } from './run-log.ts';
+
+export interface HealthAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface RunOptions extends GlobalOptions {
+  /** Left out for the usual one. */
+  readonly healthAddress?: HealthAddress | 'none';
+  readonly acceptCluster?: ClusterId;
+  readonly yes?: true;
+}
 
 /** Below the 10 s that a stop may take. */
 const STOP_LIMIT_MS = 9_000;

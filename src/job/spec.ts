@@ -28,7 +28,8 @@ const text = (max: number) =>
   z
     .string({ error: 'expected text (quote it, if it looks like a number or true/false)' })
     .max(max, `expected at most ${max} characters`)
-    .refine((s) => !s.includes('\0'), 'expected text without NUL characters');
+    .refine((s) => !s.includes('\0'), 'expected text without NUL characters')
+    .refine((s) => s.isWellFormed(), 'expected text without halves of surrogate pairs');
 
 const port = z
   .int({ error: 'expected a port number from 1 to 65535' })

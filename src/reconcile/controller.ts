@@ -64,15 +64,16 @@ export class Controller {
     this.#tenants.clear();
   }
 
-  /** Something may have changed about this job. */
+  /** This job's goal may have changed. */
   wake(id: JobId): void {
     if (this.#active) this.#queue.add(id);
   }
 
   /** Something changed in this namespace. */
   wakeNamespace(namespace: string, labelledJob: JobId | null): void {
-    for (const id of this.#tenants.get(namespace) ?? []) this.wake(id);
-    if (labelledJob) this.wake(labelledJob);
+    if (!this.#active) return;
+    for (const id of this.#tenants.get(namespace) ?? []) this.#queue.hint(id);
+    if (labelledJob) this.#queue.hint(labelledJob);
   }
 
   /** Resolves when no reconcile is in hand. */
@@ -139,15 +140,18 @@ export class Controller {
     if (result.events.length > 0) await this.#deps.statuses.appendEvents(fence, result.events);
   }
 
-  #schedule(id: JobId, goal: Goal, { next, status, changed }: ReconcileResult, cluster: ActiveCluster): void {
+  #schedule(id: JobId, goal: Goal, result: ReconcileResult, cluster: ActiveCluster): void {
     if (this.#active !== cluster) return;
-    if (status.phase === 'Gone') this.#forget(goal, changed);
+    const { next } = result;
+    if (result.status.phase === 'Gone') this.#forget(goal, result.changed);
+    if (next.kind !== 'retry') {
+      if (result.wrote) this.#queue.slowDown(id);
+      else this.#queue.succeeded(id);
+    }
     switch (next.kind) {
       case 'idle':
-        this.#queue.succeeded(id);
         return;
       case 'at':
-        this.#queue.succeeded(id);
         this.#queue.addAfter(id, Math.max(0, next.time - Date.now()));
         return;
       case 'retry':

@@ -10,6 +10,12 @@ export interface BackOff {
  */
 export const DEFAULT_BACK_OFF: BackOff = { baseMs: 250, maxMs: 20_000 };
 
+/** Between repairs of one job: below the 5 s within which each of them is promised (faults.md row 23). */
+const REPAIR_BACK_OFF: BackOff = { baseMs: 100, maxMs: 3_000 };
+
+/** A key that went well for this long after its last back-off starts afresh. */
+const CALM_MS = 10_000;
+
 /** @param random from 0 to 1: spreads keys that failed together over the last fifth of the delay */
 export function backOffMs(failures: number, { baseMs, maxMs }: BackOff, random: number): number {
   const full = Math.min(maxMs, baseMs * 2 ** Math.min(failures - 1, 30));
@@ -27,6 +33,8 @@ export class KeyQueue<K extends string> {
   readonly #again = new Set<K>();
   readonly #timers = new Map<K, { readonly timer: NodeJS.Timeout; readonly dueAt: number }>();
   readonly #failures = new Map<K, number>();
+  /** Hints before this time wait for it; milliseconds of the monotonic clock. */
+  readonly #notBefore = new Map<K, number>();
   readonly #backOff: BackOff;
   readonly #onReady: () => void;
 
@@ -36,9 +44,25 @@ export class KeyQueue<K extends string> {
     this.#backOff = backOff;
   }
 
-  /** Makes the key ready now, whatever it was waiting for. */
+  /** Makes the key ready now, whatever it was waiting for: somebody wants something of it. */
   add(key: K): void {
     this.#cancelTimer(key);
+    this.#notBefore.delete(key);
+    this.#enqueue(key);
+  }
+
+  /** Something happened around the key: makes it ready, but a key that backs off not before its time. */
+  hint(key: K): void {
+    const delayMs = (this.#notBefore.get(key) ?? 0) - performance.now();
+    if (delayMs > 0) {
+      this.addAfter(key, delayMs);
+      return;
+    }
+    this.#cancelTimer(key);
+    this.#enqueue(key);
+  }
+
+  #enqueue(key: K): void {
     if (this.#working.has(key)) {
       this.#again.add(key);
       return;
@@ -66,16 +90,33 @@ export class KeyQueue<K extends string> {
 
   /** Makes the key ready after its back-off. @returns the delay in milliseconds */
   retry(key: K): number {
-    const failures = (this.#failures.get(key) ?? 0) + 1;
-    this.#failures.set(key, failures);
-    const delayMs = backOffMs(failures, this.#backOff, Math.random());
+    const delayMs = this.#holdHints(key, this.#backOff);
     this.addAfter(key, delayMs);
     return delayMs;
   }
 
-  /** The key went well: its next failure starts from the shortest delay. */
+  /**
+   * Lets hints of the key wait a little, without making it ready by itself: for a repair that was just made. If somebody
+   * else undoes it each time, the two do not go at each other in a hot loop. @returns the delay in milliseconds
+   */
+  slowDown(key: K): number {
+    return this.#holdHints(key, REPAIR_BACK_OFF);
+  }
+
+  #holdHints(key: K, backOff: BackOff): number {
+    const failures = (this.#failures.get(key) ?? 0) + 1;
+    this.#failures.set(key, failures);
+    const delayMs = backOffMs(failures, backOff, Math.random());
+    this.#notBefore.set(key, performance.now() + delayMs);
+    return delayMs;
+  }
+
+  /** The key went well, and not just for a moment: its next failure starts from the shortest delay. */
   succeeded(key: K): void {
+    const calmMs = performance.now() - (this.#notBefore.get(key) ?? Number.NEGATIVE_INFINITY);
+    if (calmMs < CALM_MS) return;
     this.#failures.delete(key);
+    this.#notBefore.delete(key);
   }
 
   /** The longest waiting key, now being worked on; null when none is ready. */
@@ -90,7 +131,7 @@ export class KeyQueue<K extends string> {
   /** Ends the work on a key that {@link take} gave. */
   done(key: K): void {
     this.#working.delete(key);
-    if (this.#again.delete(key)) this.add(key);
+    if (this.#again.delete(key)) this.#enqueue(key);
   }
 
   /** Drops everything but the keys being worked on. */
@@ -100,6 +141,7 @@ export class KeyQueue<K extends string> {
     this.#ready.clear();
     this.#again.clear();
     this.#failures.clear();
+    this.#notBefore.clear();
   }
 
   get depth(): number {

@@ -45,6 +45,8 @@ export interface ReconcileResult {
   readonly changed: boolean;
   readonly events: readonly JobEvent[];
   readonly next: Next;
+  /** Whether anything was written to the cluster. */
+  readonly wrote: boolean;
   /** Set when the fault lies with the connection, not with the job. */
   readonly connectionError: ClusterError | null;
 }
@@ -155,6 +157,7 @@ function conclude(input: ReconcileInput, actions: readonly Action[], progress: P
     changed: canonicalJson(next) !== canonicalJson(input.previous),
     events: [...progress.events, ...transitions(input.previous, next)],
     next: nextTurn(actions, failure),
+    wrote: progress.events.length > 0,
     connectionError: connection ? failure : null,
   };
 }

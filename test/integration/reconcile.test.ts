@@ -163,6 +163,30 @@ for (const [kind, what, patch] of EDITS) {
   });
 }
 
+test('somebody who undoes every repair is answered ever more slowly: no hot loop, and the goal is never given up', async () => {
+  const id = await applyJob(database.store, 'whole', SPEC);
+  await untilPhase(database.store, id, 'Running');
+  const key = keyIn('PodDisruptionBudget', 'whole');
+  const mark = auditMark(cluster.auditLogPath);
+  const end = performance.now() + 10_000;
+  let undone = 0;
+  while (performance.now() < end) {
+    const { spec } = (await read(key)) as Live & { spec: { maxUnavailable: number } };
+    if (spec.maxUnavailable !== 2) {
+      const body = { spec: { maxUnavailable: 2 } };
+      await api.call('PATCH', objectPath(key), { body, contentType: 'application/merge-patch+json' });
+      undone += 1;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  const repairs = (await writesSince(cluster.auditLogPath, mark)).length;
+  assert.ok(repairs >= 3 && repairs <= 15 && undone >= 3, `${repairs} repairs, undone ${undone} times, in 10 s`);
+  await untilPhase(database.store, id, 'Running');
+  await until('the last word is the goal’s', REPAIR_LIMIT_MS, async () => {
+    return ((await read(key)) as Live & { spec: { maxUnavailable: number } }).spec.maxUnavailable === 1;
+  });
+});
+
 test('a foreign object of the same name leads to a condition and is never touched', async () => {
   const namespace = keyIn('Namespace', 'taken');
   const body = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace.name, labels: { mine: 'yes' } } };

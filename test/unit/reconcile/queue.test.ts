@@ -24,7 +24,7 @@ test('a key added while it is worked on comes back once, and never to two worker
   assert.equal(queue.take(), null);
 });
 
-test('a failing key waits longer each time and delays no other; success starts it afresh', () => {
+test('a failing key waits longer each time and delays no other', () => {
   mock.timers.enable({ apis: ['setTimeout'] });
   try {
     const queue = queueOf();
@@ -37,12 +37,33 @@ test('a failing key waits longer each time and delays no other; success starts i
     assert.equal(queue.take(), 'good');
     mock.timers.tick(DEFAULT_BACK_OFF.maxMs);
     assert.equal(queue.take(), 'bad');
-    queue.succeeded('bad');
-    assert.ok(queue.retry('bad') <= DEFAULT_BACK_OFF.baseMs);
     queue.clear();
   } finally {
     mock.timers.reset();
   }
+});
+
+test('a hint does not cut a back-off short, but somebody who wants something does', () => {
+  const queue = queueOf();
+  queue.retry('a');
+  queue.hint('a');
+  assert.equal(queue.take(), null);
+  queue.add('a');
+  assert.equal(queue.take(), 'a');
+  queue.clear();
+});
+
+test('a repair that is undone each time is made ever more slowly: success in between does not count at once', () => {
+  const queue = queueOf();
+  const delays = [1, 2, 3].map(() => {
+    const delay = queue.slowDown('fought over');
+    queue.succeeded('fought over');
+    return delay;
+  });
+  assert.ok(
+    delays.every((delay, i) => i === 0 || delay > (delays[i - 1] ?? 0)),
+    delays.join(' '),
+  );
 });
 
 test('of two times the earlier one counts, and news at once', () => {
