@@ -1,9 +1,12 @@
 import { styleText } from 'node:util';
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
+import { operatorImage, workerImage } from './images/index.ts';
 import { type ClusterKind, type ClusterStatus, DEFAULT_NAMES, down, status, up } from './index.ts';
 import { note } from './progress.ts';
 
 const KINDS = Object.keys(DEFAULT_NAMES) as ClusterKind[];
+
+const IMAGES = { worker: workerImage, operator: operatorImage };
 
 interface Options {
   name?: string;
@@ -67,6 +70,18 @@ program
       throw new Error(`There is no ${kind} cluster "${name}". Make it: npm run cluster -- up ${kind} --name ${name}`);
     }
     process.stdout.write(`${cluster.kubeconfigPath}\n`);
+  });
+
+program
+  .command('load')
+  .description("build an image of this checkout and load it into the kind cluster: the examples' worker, the operator")
+  .addArgument(new Argument('<image>', 'which image').choices(Object.keys(IMAGES)))
+  .addOption(nameOption())
+  .action(async (image: keyof typeof IMAGES, { name }: Options) => {
+    const cluster = await up('kind', name === undefined ? {} : { name });
+    const { ref } = await IMAGES[image]();
+    await cluster.loadImages([ref]);
+    process.stdout.write(`${ref}\n`);
   });
 
 function kindArgument(): Argument {
