@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { type HealthServer, serveHealth } from './api/health.ts';
 import { ClusterKeeper, type KeeperHandlers } from './cluster/keeper.ts';
+import type { ClusterSession } from './cluster/session.ts';
 import type { TargetOptions } from './cluster/target.ts';
 import { type ClusterId, type JobId, jobId } from './job/ids.ts';
 import type { Log } from './ports/log.ts';
@@ -34,10 +35,14 @@ export class Operator {
   readonly #options: OperatorOptions;
   readonly #log: Log;
   readonly #stop = new AbortController();
+  /** Aborted after {@link #stop}, when no action is in hand any more. */
+  readonly #disconnect = new AbortController();
   readonly #lease: LeaseKeeper;
   readonly #controller: Controller;
   readonly #feed: GoalFeed;
   readonly #clusterOutage: Outage;
+  readonly #storeOutage: Outage;
+  #session: ClusterSession | null = null;
   #clusterReady = false;
   #refused: string | null = null;
   #keeping: Promise<void> = Promise.resolve();
@@ -47,7 +52,8 @@ export class Operator {
     this.#options = options;
     this.#log = log;
     this.#clusterOutage = new Outage('the cluster', log);
-    this.#lease = new LeaseKeeper(store, `${hostname()}-${randomUUID().slice(0, 8)}`, log);
+    this.#storeOutage = new Outage('the goal store', log);
+    this.#lease = new LeaseKeeper(store, `${hostname()}-${randomUUID().slice(0, 8)}`, this.#storeOutage, log);
     this.#feed = new GoalFeed(store, (id) => this.#controller.wake(id));
     this.#controller = new Controller({
       storeId: store.storeId,
@@ -56,6 +62,8 @@ export class Operator {
       log,
       fence: () => this.#lease.fence(),
       onFenced: () => this.#lease.lost(this.#leaseHandlers),
+      onStoreTrouble: this.#storeTrouble,
+      onUnauthorized: (error) => this.#session?.end(error),
     });
   }
 
@@ -66,20 +74,19 @@ export class Operator {
     try {
       await Promise.all([
         this.#lease.run(this.#leaseHandlers, signal),
-        this.#feed.run(() => undefined, this.#storeTrouble, signal),
+        this.#feed.run(this.#storeFine, this.#storeTrouble, signal),
         this.#options.store.listen(
           {
             onHint: (id) => this.#controller.wake(id),
-            onReady: () => void this.#feed.resync().catch(this.#storeTrouble),
+            onReady: () => void this.#feed.resync().then(this.#storeFine, this.#storeTrouble),
             onLost: this.#storeTrouble,
           },
           signal,
         ),
       ]);
-      await Promise.race([
-        Promise.all([this.#keeping, this.#controller.drained()]),
-        new Promise((resolve) => setTimeout(resolve, DRAIN_MS).unref()),
-      ]);
+      await this.#drained();
+      this.#disconnect.abort();
+      await this.#keeping;
     } finally {
       await this.#lease.release();
       await health?.close();
@@ -92,9 +99,15 @@ export class Operator {
     this.#stop.abort();
   }
 
+  /** Resolves when no action is in hand any more, but not later than a shutdown can wait. */
+  async #drained(): Promise<void> {
+    const limit = new Promise((resolve) => setTimeout(resolve, DRAIN_MS).unref());
+    await Promise.race([this.#controller.drained(), limit]);
+  }
+
   readonly #leaseHandlers = {
     onOwned: (fence: Fence, signal: AbortSignal): void => {
-      const both = AbortSignal.any([signal, this.#stop.signal]);
+      const both = AbortSignal.any([signal, this.#disconnect.signal]);
       const before = this.#keeping;
       this.#keeping = before.then(() => this.#keeper(fence).run(fence, both));
     },
@@ -116,7 +129,8 @@ export class Operator {
   #keeperHandlers(fence: Fence): KeeperHandlers {
     const { store } = this.#options;
     return {
-      onReady: async ({ cache, executor }, identity) => {
+      onReady: async (session, identity) => {
+        const { cache, executor } = session;
         const cell = {
           executor,
           observe: (namespace: string) => cache.observe(namespace),
@@ -124,10 +138,11 @@ export class Operator {
           recordRead: cache.recordRead.bind(cache),
           recordAbsence: cache.recordAbsence.bind(cache),
         };
-        await this.#controller.activate({ clusterId: identity.id, cell });
+        if (!(await this.#controller.activate({ clusterId: identity.id, cell }))) return;
+        this.#session = session;
         this.#clusterReady = true;
         this.#refused = null;
-        this.#clusterOutage.back();
+        this.#clusterOutage.back('the operator');
         this.#log.info(
           { cluster: identity.id, context: identity.contextName, server: identity.server },
           'watching the cluster',
@@ -135,10 +150,16 @@ export class Operator {
         for (const { namespace, jobId: labelled } of cache.cells())
           this.#controller.wakeNamespace(namespace, parseId(labelled));
       },
+      beforeClose: async () => {
+        this.#controller.deactivate();
+        await this.#drained();
+      },
       onLost: (error) => {
         this.#controller.deactivate();
         this.#clusterReady = false;
-        if (!(error instanceof StoreError)) this.#clusterOutage.lost(error);
+        this.#session = null;
+        if (error instanceof StoreError) this.#storeTrouble(error);
+        else this.#clusterOutage.lost('the operator', error);
       },
       onRefused: async (identity, why) => {
         if (this.#refused !== why) this.#log.error({ cluster: identity.id }, `ClusterChanged: ${why}`);
@@ -150,8 +171,8 @@ export class Operator {
     };
   }
 
-  readonly #storeTrouble = (error: unknown): void =>
-    this.#log.debug({ error: String(error) }, 'reading the goals failed');
+  readonly #storeTrouble = (error: unknown): void => this.#storeOutage.lost('reading and writing', error);
+  readonly #storeFine = (): void => this.#storeOutage.back('reading and writing');
 
   async #serveHealth(): Promise<HealthServer | null> {
     if (!this.#options.health) return null;
@@ -161,7 +182,7 @@ export class Operator {
   }
 
   #hindrances(): string[] {
-    if (this.#lease.storeDown) return ['the goal store does not answer'];
+    if (this.#storeOutage.down) return ['the goal store does not answer'];
     if (!this.#lease.fence()) return [];
     if (this.#refused) return [`ClusterChanged: ${this.#refused}`];
     return this.#clusterReady ? [] : ['the cluster does not answer'];

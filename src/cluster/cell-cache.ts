@@ -15,6 +15,9 @@ interface Cell {
   readonly pods: Map<string, ObservedPod>;
 }
 
+/** How many deletions are remembered: far more than can be under way at one time. */
+const REMEMBERED_DELETIONS = 2_000;
+
 interface PodMeta {
   readonly metadata: { readonly labels?: Record<string, string>; readonly resourceVersion: string };
 }
@@ -29,6 +32,8 @@ const namespaceOf = (object: KubeObject): string =>
 export class CellCache {
   readonly #cells = new Map<string, Cell>();
   readonly #settled: Map<string, Settled>;
+  /** By UID: the version at which an object went, so that a late answer to our own write does not bring it back. */
+  readonly #gone = new Map<string, string>();
   readonly #onChange: (change: CellChange) => void;
 
   /** @param settled outlives the cache: what the server made of our writes stays true across re-connections */
@@ -125,13 +130,20 @@ export class CellCache {
     const cell = this.#cell(namespace);
     const key = keyText(keyOf(object));
     const known = cell.objects.get(key);
-    if (known && !isNewer(object.metadata.resourceVersion, known.metadata.resourceVersion)) return;
+    const { uid, resourceVersion } = object.metadata;
+    if (known && !isNewer(resourceVersion, known.metadata.resourceVersion)) return;
+    const goneAt = this.#gone.get(uid);
+    if (goneAt !== undefined && !isNewer(resourceVersion, goneAt)) {
+      this.#forgetEmpty(namespace, cell);
+      return;
+    }
     cell.objects.set(key, object);
     this.#changed(namespace, object);
   }
 
   /** A deletion counts unless we already know a newer object of the same name. */
   #drop(object: ObservedObject): void {
+    this.#rememberDeletion(object);
     const namespace = namespaceOf(object);
     const cell = this.#cells.get(namespace);
     const key = keyText(keyOf(object));
@@ -146,6 +158,13 @@ export class CellCache {
     this.#settled.delete(key);
     this.#forgetEmpty(namespace, cell);
     this.#changed(namespace, object);
+  }
+
+  #rememberDeletion({ metadata: { uid, resourceVersion } }: ObservedObject): void {
+    this.#gone.delete(uid);
+    this.#gone.set(uid, resourceVersion);
+    const oldest = this.#gone.keys().next().value;
+    if (this.#gone.size > REMEMBERED_DELETIONS && oldest !== undefined) this.#gone.delete(oldest);
   }
 
   #putPod(item: unknown): void {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import { z } from 'zod';
 import { type ClusterId, clusterId, type StoreId } from '../job/ids.ts';
@@ -5,6 +6,7 @@ import { LABELS, MANAGER } from '../plan/objects.ts';
 import type { ClusterIdentity } from '../ports/cluster.ts';
 import type { KnownCluster } from '../ports/store.ts';
 import { listSchema } from './decode.ts';
+import { IN_CLUSTER_CONTEXT } from './target.ts';
 import type { Transport } from './transport.ts';
 
 const PROBE_TIMEOUT_MS = 3_000;
@@ -27,18 +29,34 @@ export async function holdsOtherStores(transport: Transport, storeId: StoreId): 
   return (page.items ?? []).length > 0;
 }
 
+/** Whether a former cluster is still there; `unknown` where that cannot be found out from here. */
+export type OldCluster = 'answers' | 'silent' | 'unknown';
+
+/** One time-out may be a hiccup: only silence that lasts is silence. */
+const PROBES = 3;
+const PROBE_PAUSE_MS = 1_000;
+
 /**
- * Whether the cluster that we knew still answers at its old address: a TLS handshake under its own CA succeeds only
- * with its own API server, and needs no credentials that may be gone by now.
+ * Looks for the cluster that we knew at its old address: a TLS handshake under its own CA succeeds only with its own
+ * API server, and needs no credentials that may be gone by now. Unknown without a CA of its own, and in a pod, where the
+ * address is the same in every cluster and always leads to one's own.
  */
-export async function stillAnswers(known: KnownCluster): Promise<boolean> {
-  if (known.caCertificate === null) return false;
-  const url = new URL(known.server);
+export async function probeCluster(known: KnownCluster): Promise<OldCluster> {
+  if (known.caCertificate === null || known.contextName === IN_CLUSTER_CONTEXT) return 'unknown';
+  for (let probe = 0; probe < PROBES; probe += 1) {
+    if (probe > 0) await sleep(PROBE_PAUSE_MS);
+    if (await shakesHands(known.server, known.caCertificate)) return 'answers';
+  }
+  return 'silent';
+}
+
+function shakesHands(server: string, ca: string): Promise<boolean> {
+  const url = new URL(server);
   return new Promise((resolve) => {
     const socket = connect({
       host: url.hostname.replace(/^\[|\]$/g, ''),
       port: Number(url.port || 443),
-      ca: known.caCertificate ?? undefined,
+      ca,
       timeout: PROBE_TIMEOUT_MS,
       // Only who signed the certificate matters here, not the name that we reached it by.
       checkServerIdentity: () => undefined,
@@ -64,7 +82,7 @@ export interface AdmissionInput {
   readonly known: KnownCluster | null;
   readonly found: ClusterIdentity;
   /** Asked only when the answer matters. */
-  readonly oldAnswers: () => Promise<boolean>;
+  readonly oldCluster: () => Promise<OldCluster>;
   readonly otherStores: () => Promise<boolean>;
   /** A cluster id that a person has accepted; null where none did. */
   readonly accepted: ClusterId | null;
@@ -83,7 +101,14 @@ export async function admit(input: AdmissionInput): Promise<Admission> {
   const what = `the jobs live in cluster ${known.id} (context ${known.contextName}), but this is cluster ${found.id} (context ${found.contextName})`;
   const remedy = `go back to the former context, or move every job here with: bulkhead run --accept-cluster ${found.id}`;
   if (known.contextName !== found.contextName) return { kind: 'refuse', why: `${what}; ${remedy}` };
-  if (await input.oldAnswers()) return { kind: 'refuse', why: `${what}, and the former one still answers; ${remedy}` };
+  const old = await input.oldCluster();
+  if (old === 'answers') return { kind: 'refuse', why: `${what}, and the former one still answers; ${remedy}` };
+  if (old === 'unknown') {
+    return {
+      kind: 'refuse',
+      why: `${what}, and whether the former one still runs cannot be known from here; ${remedy}`,
+    };
+  }
   if (await input.otherStores())
     return { kind: 'refuse', why: `${what}, and cells of another store are in it; ${remedy}` };
   return { kind: 'adopt', why: `cluster ${known.id} was lost and replaced by ${found.id}` };

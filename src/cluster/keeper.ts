@@ -1,6 +1,3 @@
-import { statSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pRetry from 'p-retry';
 import type { ClusterId, StoreId } from '../job/ids.ts';
@@ -8,13 +5,16 @@ import type { Settled } from '../plan/observation.ts';
 import type { ClusterIdentity } from '../ports/cluster.ts';
 import type { ClusterRegistry, Fence } from '../ports/store.ts';
 import type { CellChange } from './cell-cache.ts';
-import { admit, holdsOtherStores, identify, stillAnswers } from './identity.ts';
+import { admit, holdsOtherStores, identify, probeCluster } from './identity.ts';
 import { ClusterSession } from './session.ts';
 import { readTarget, type TargetOptions } from './target.ts';
+import { untilTargetChanges } from './target-watch.ts';
 import { Transport } from './transport.ts';
 
-const STAMP_EVERY_MS = 1_000;
 const REFUSED_PAUSE_MS = 5_000;
+/** A session that held for this long was a sound one. */
+const SOUND_MS = 10_000;
+const MAX_PAUSE_MS = 5_000;
 const RECONNECT = { minTimeout: 250, maxTimeout: 2_000, factor: 2 } as const;
 
 export interface KeeperOptions {
@@ -29,6 +29,8 @@ export interface KeeperHandlers {
   /** The cluster is ours and completely listed. */
   readonly onReady: (session: ClusterSession, identity: ClusterIdentity) => Promise<void>;
   readonly onLost: (error: unknown) => void;
+  /** The session is about to be closed by us: resolves when no action is in hand any more. */
+  readonly beforeClose: () => Promise<void>;
   /** It is another cluster than the jobs', and nothing may be written to it until a person decides. */
   readonly onRefused: (identity: ClusterIdentity, why: string) => Promise<void>;
   readonly onAdopted: (identity: ClusterIdentity, why: string) => void;
@@ -38,7 +40,6 @@ export interface KeeperHandlers {
 interface Connection {
   readonly transport: Transport;
   readonly identity: ClusterIdentity;
-  readonly stamp: string;
 }
 
 /**
@@ -49,6 +50,7 @@ export class ClusterKeeper {
   readonly #options: KeeperOptions;
   readonly #handlers: KeeperHandlers;
   readonly #settled = new Map<string, Settled>();
+  #readyAt: number | null = null;
 
   constructor(options: KeeperOptions, handlers: KeeperHandlers) {
     this.#options = options;
@@ -57,25 +59,29 @@ export class ClusterKeeper {
 
   /** Runs until `signal` aborts. */
   async run(fence: Fence, signal: AbortSignal): Promise<void> {
+    let failures = 0;
     while (!signal.aborted) {
+      this.#readyAt = null;
       try {
         const connection = await this.#connect(signal);
         if (await this.#admitted(connection, fence)) await this.#watch(connection, signal);
-        else await this.#pause(connection, signal);
+        else await sleep(REFUSED_PAUSE_MS, undefined, { signal });
       } catch (error) {
         if (signal.aborted) return;
         this.#handlers.onLost(error);
-        await sleep(RECONNECT.minTimeout, undefined, { signal }).catch(() => undefined);
       }
+      // Only a session that held for a while was a sound one: a server that lets us in and fails at once needs rest.
+      failures = this.#readyAt !== null && performance.now() - this.#readyAt > SOUND_MS ? 0 : failures + 1;
+      const pauseMs = Math.min(MAX_PAUSE_MS, RECONNECT.minTimeout * 2 ** failures);
+      await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
     }
   }
 
   async #connect(signal: AbortSignal): Promise<Connection> {
     const attempt = async (): Promise<Connection> => {
-      const stamp = configStamp(this.#options.target);
       const transport = new Transport(await readTarget(this.#options.target));
       try {
-        return { transport, identity: await identify(transport), stamp };
+        return { transport, identity: await identify(transport) };
       } catch (error) {
         await transport.close();
         throw error;
@@ -90,14 +96,24 @@ export class ClusterKeeper {
   }
 
   /** Decides whether this cluster may be written to, and records a new one before anything is written. */
-  async #admitted({ transport, identity }: Connection, fence: Fence): Promise<boolean> {
+  async #admitted(connection: Connection, fence: Fence): Promise<boolean> {
+    let admitted = false;
+    try {
+      admitted = await this.#decide(connection, fence);
+      return admitted;
+    } finally {
+      if (!admitted) await connection.transport.close();
+    }
+  }
+
+  async #decide({ transport, identity }: Connection, fence: Fence): Promise<boolean> {
     const { registry, storeId, accepted } = this.#options;
     const known = await registry.currentCluster();
     const admission = await admit({
       known,
       found: identity,
       accepted,
-      oldAnswers: async () => (known ? stillAnswers(known) : false),
+      oldCluster: async () => (known ? probeCluster(known) : 'silent'),
       otherStores: () => holdsOtherStores(transport, storeId),
     });
     if (admission.kind === 'refuse') {
@@ -108,69 +124,35 @@ export class ClusterKeeper {
       this.#settled.clear();
       this.#handlers.onAdopted(identity, admission.why);
     }
-    const moved = known?.server !== identity.server || known.caCertificate !== identity.caCertificate;
+    const moved =
+      known?.server !== identity.server ||
+      known.caCertificate !== identity.caCertificate ||
+      known.contextName !== identity.contextName;
     if (admission.kind === 'adopt' || moved) await registry.recordCluster(fence, identity);
     return true;
   }
 
-  async #watch({ transport, identity, stamp }: Connection, signal: AbortSignal): Promise<void> {
-    const { storeId } = this.#options;
-    const session = new ClusterSession(transport, {
-      storeId,
-      settled: this.#settled,
-      onChange: this.#handlers.onChange,
-    });
+  async #watch({ transport, identity }: Connection, signal: AbortSignal): Promise<void> {
+    const { storeId, target } = this.#options;
+    const { onChange, onReady, beforeClose } = this.#handlers;
+    const session = new ClusterSession(transport, { storeId, settled: this.#settled, onChange });
     const over = new AbortController();
-    const stop = () => void session.stop();
+    const stop = () => session.end(null);
     signal.addEventListener('abort', stop, { once: true });
-    const configWatch = this.#untilConfigChanges(transport.target.fingerprint, stamp, over.signal).then(stop);
-    let failed: unknown = null;
+    const watchTarget = untilTargetChanges(target, transport.target, over.signal).then(async () => {
+      if (over.signal.aborted) return;
+      await beforeClose();
+      session.end(new Error('the kubeconfig names another address or other credentials now'));
+    });
     try {
       await session.run(() => {
-        this.#handlers.onReady(session, identity).catch((error: unknown) => {
-          failed = error;
-          stop();
-        });
+        this.#readyAt = performance.now();
+        onReady(session, identity).catch((error: unknown) => session.end(error));
       });
-      if (!signal.aborted) this.#handlers.onLost(failed ?? new Error('the kubeconfig changed'));
     } finally {
       signal.removeEventListener('abort', stop);
       over.abort();
-      await configWatch;
+      await watchTarget;
     }
   }
-
-  /** Resolves when the kubeconfig names another address or other credentials, or when `signal` aborts. */
-  async #untilConfigChanges(fingerprint: string, from: string, signal: AbortSignal): Promise<void> {
-    let stamp = from;
-    while (!signal.aborted) {
-      await sleep(STAMP_EVERY_MS, undefined, { signal }).catch(() => undefined);
-      const current = configStamp(this.#options.target);
-      if (current === stamp) continue;
-      stamp = current;
-      try {
-        if ((await readTarget(this.#options.target)).fingerprint !== fingerprint) return;
-      } catch {
-        // Half-written or without our context for the moment: while the connection holds, it is good enough.
-      }
-    }
-  }
-
-  async #pause({ transport }: Connection, signal: AbortSignal): Promise<void> {
-    await transport.close();
-    await sleep(REFUSED_PAUSE_MS, undefined, { signal }).catch(() => undefined);
-  }
-}
-
-/** Changes when a file that the credentials come from is written; costs a few stat calls. */
-function configStamp({ kubeconfig }: TargetOptions): string {
-  const files = kubeconfig
-    ? [kubeconfig]
-    : (process.env.KUBECONFIG?.split(delimiter) ?? [join(homedir(), '.kube', 'config')]);
-  return files
-    .map((file) => {
-      const stat = statSync(file, { throwIfNoEntry: false });
-      return stat ? `${stat.ino}:${stat.size}:${stat.mtimeMs}` : 'none';
-    })
-    .join('|');
 }

@@ -9,9 +9,15 @@ const PAGE_SIZE = 500;
 const WATCH_SECONDS = 240;
 /** Bookmarks come about once a minute; a watch silent for longer than this is taken as dead (faults.md row 16). */
 const SILENCE_MS = 120_000;
-/** Tries in a row before the connection counts as lost, and the pause between them. */
+/** A list this old is made again at the next occasion: the resync that repairs whatever a watch has missed. */
+const RELIST_MS = 10 * 60_000;
+/** Tries in a row before the connection counts as lost. */
 const TRIES = 3;
-const RETRY_PAUSE_MS = 300;
+/** Between tries: doubled each time, and never less than the server asks for. */
+const RETRY_MIN_MS = 300;
+const RETRY_MAX_MS = 15_000;
+/** A watch that lived for this long was a sound one. */
+const SOUND_MS = 5_000;
 const STREAM_PAUSE_MS = 100;
 
 /** Where a reflector puts what it learns. Called in order; must not throw. */
@@ -34,34 +40,66 @@ class Expired extends Error {}
 
 /**
  * Keeps a sink up to date with one collection: a paginated list, then watches with bookmarks, from version to version.
- * Anything odd (410, an error in the stream, a silent stream) leads to a new list. Returns when `signal` aborts.
+ * Anything odd (410, an error in the stream, a silent stream) leads to a new list, after a pause that grows. Returns when
+ * `signal` aborts.
  * @throws ClusterError when the API server could not be reached several times in a row
  */
 export async function reflect(transport: Transport, options: ReflectorOptions, signal: AbortSignal): Promise<void> {
-  let failures = 0;
+  const trouble = new Trouble();
   while (!signal.aborted) {
     try {
-      let version = await list(transport, options, signal);
-      options.onSynced();
-      for (;;) {
-        failures = 0;
-        version = await watch(transport, options, version, signal);
-        if (signal.aborted) return;
-        // A server that ends every watch at once must not be asked in a tight loop.
-        await sleep(STREAM_PAUSE_MS, undefined, { signal });
-      }
+      await listAndWatch(transport, options, trouble, signal);
     } catch (error) {
       if (signal.aborted) return;
-      if (!isExpired(error)) failures += 1;
-      if (failures >= TRIES) throw asClusterError(error, options.path);
-      await sleep(RETRY_PAUSE_MS);
+      const pauseMs = trouble.pauseAfter(error);
+      if (trouble.lost) throw asClusterError(error, options.path);
+      await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
     }
   }
 }
 
-/** Also HTTP 410, in a watch or in the middle of a paginated list. */
-const isExpired = (error: unknown): boolean =>
-  error instanceof Expired || (error instanceof ClusterError && error.kind === 'conflict');
+/** One list and the watches that follow it, until the list has grown old. */
+async function listAndWatch(
+  transport: Transport,
+  options: ReflectorOptions,
+  trouble: Trouble,
+  signal: AbortSignal,
+): Promise<void> {
+  const listedAt = performance.now();
+  let version = await list(transport, options, signal);
+  options.onSynced();
+  while (performance.now() - listedAt < RELIST_MS * (0.8 + 0.4 * Math.random())) {
+    const openedAt = performance.now();
+    version = await watch(transport, options, version, signal);
+    if (signal.aborted) return;
+    if (performance.now() - openedAt > SOUND_MS) trouble.over();
+    // A server that ends every watch at once must not be asked in a tight loop.
+    await sleep(STREAM_PAUSE_MS, undefined, { signal });
+  }
+}
+
+/** What went wrong in a row, and how long to leave the server alone for it. */
+class Trouble {
+  #inRow = 0;
+  #unreachable = 0;
+
+  over(): void {
+    this.#inRow = 0;
+    this.#unreachable = 0;
+  }
+
+  pauseAfter(error: unknown): number {
+    this.#inRow += 1;
+    const asked = error instanceof ClusterError ? (error.retryAfterMs ?? 0) : 0;
+    const answered = error instanceof ClusterError && (error.kind === 'throttled' || error.kind === 'conflict');
+    if (!answered && !(error instanceof Expired)) this.#unreachable += 1;
+    return Math.max(asked, Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** (this.#inRow - 1)));
+  }
+
+  get lost(): boolean {
+    return this.#unreachable >= TRIES;
+  }
+}
 
 const asClusterError = (error: unknown, path: string): ClusterError =>
   error instanceof ClusterError

@@ -26,6 +26,7 @@ export class ClusterSession {
   readonly #transport: Transport;
   readonly #storeId: StoreId;
   readonly #abort = new AbortController();
+  #endedBy: unknown = null;
 
   constructor(transport: Transport, options: SessionOptions) {
     this.#transport = transport;
@@ -35,8 +36,8 @@ export class ClusterSession {
   }
 
   /**
-   * Watches until {@link stop} or until the cluster is lost. `onSynced` is called once, when every kind has been listed.
-   * @throws ClusterError when the cluster is lost
+   * Watches until {@link end} or until the cluster is lost. `onSynced` is called once, when every kind has been listed.
+   * @throws ClusterError when the cluster is lost; what {@link end} was given
    */
   async run(onSynced: () => void): Promise<void> {
     const sources = [
@@ -60,12 +61,15 @@ export class ClusterSession {
     try {
       await Promise.all(sources.map(watchOne));
     } finally {
-      await this.stop();
+      this.#abort.abort();
+      await this.#transport.close();
     }
+    if (this.#endedBy !== null) throw this.#endedBy;
   }
 
-  async stop(): Promise<void> {
+  /** Ends {@link run}. @param because what it throws then; null for an end in good order */
+  end(because: unknown): void {
+    this.#endedBy ??= because;
     this.#abort.abort();
-    await this.#transport.close();
   }
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { KubeConfig } from '@kubernetes/client-node';
 import { contentHash } from '../job/canonical.ts';
+import { within } from './within.ts';
 
 /** Where a cluster is and how to prove to it who we are. Read anew while running: certificates and tokens rotate. */
 export interface ClusterTarget {
@@ -16,6 +17,8 @@ export interface ClusterTarget {
   };
   /** Headers that authenticate one request; asked for again each time, since tokens expire. */
   readonly headers: () => Promise<Readonly<Record<string, string>>>;
+  /** Files beside the kubeconfig that hold certificates or tokens. */
+  readonly files: readonly string[];
   /** Changes when server, certificates or credentials in the kubeconfig change. */
   readonly fingerprint: string;
 }
@@ -36,7 +39,10 @@ export interface TargetOptions {
 }
 
 const MADE_UP_SERVER = 'http://localhost:8080';
-const IN_CLUSTER_CONTEXT = 'in-cluster';
+/** What a cluster is called by an operator that runs in one of its pods. */
+export const IN_CLUSTER_CONTEXT = 'in-cluster';
+/** A plugin that asks somebody to log in would wait for ever. */
+const CREDENTIALS_TIMEOUT_MS = 15_000;
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 function load(options: TargetOptions): KubeConfig {
@@ -95,7 +101,7 @@ export async function readTarget(options: TargetOptions): Promise<ClusterTarget>
   const user = config.getCurrentUser();
   const https: Record<string, unknown> & { headers?: Record<string, string> } = {};
   try {
-    await config.applyToHTTPSOptions(https);
+    await within('a credential plugin', CREDENTIALS_TIMEOUT_MS, config.applyToHTTPSOptions(https));
   } catch (error) {
     throw new TargetError(
       `the credentials of context ${context} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
@@ -119,7 +125,16 @@ export async function readTarget(options: TargetOptions): Promise<ClusterTarget>
   };
   const contextName = context === 'inClusterContext' ? IN_CLUSTER_CONTEXT : context;
   const identity = { contextName, server, tls, user: user?.name, token: user?.token };
-  return { contextName, server, tls, headers, fingerprint: contentHash(identity) };
+  const tokenFile: unknown = user?.authProvider?.config?.tokenFile;
+  const files = [config.getCurrentCluster()?.caFile, user?.certFile, user?.keyFile, tokenFile];
+  return {
+    contextName,
+    server,
+    tls,
+    headers,
+    files: files.filter((file) => typeof file === 'string'),
+    fingerprint: contentHash(identity),
+  };
 }
 
 /** The pod's own namespace; null outside a cluster. */

@@ -2,12 +2,15 @@ import { Pool } from 'undici';
 import { z } from 'zod';
 import { ClusterError, type ClusterErrorKind } from '../ports/cluster.ts';
 import type { ClusterTarget } from './target.ts';
+import { within } from './within.ts';
 
 /** Connections shared by all calls; watches have a pool of their own, so that they never starve calls. */
 const CALL_CONNECTIONS = 24;
 const WATCH_CONNECTIONS = 16;
 const CONNECT_TIMEOUT_MS = 5_000;
 export const CALL_TIMEOUT_MS = 10_000;
+/** More than this is asked for by no API server; a timer would take a far larger one for none. */
+const MAX_RETRY_AFTER_MS = 60_000;
 /** How the API server's audit log names us. */
 export const USER_AGENT = 'bulkhead';
 /** A token read from a file or made by a plugin is asked for again after this time. */
@@ -40,7 +43,7 @@ export class Transport {
   readonly #calls: Pool;
   readonly #watches: Pool;
   readonly #basePath: string;
-  #headers: { readonly value: Readonly<Record<string, string>>; readonly readAt: number } | null = null;
+  #headers: { readonly value: Promise<Readonly<Record<string, string>>>; readonly readAt: number } | null = null;
 
   constructor(target: ClusterTarget) {
     this.target = target;
@@ -121,7 +124,12 @@ export class Transport {
   async #authentication(): Promise<Readonly<Record<string, string>>> {
     const now = performance.now();
     if (!this.#headers || now - this.#headers.readAt > HEADERS_MAX_AGE_MS) {
-      this.#headers = { value: await this.target.headers(), readAt: now };
+      // Shared by the calls that wait for it: a plugin is started once, and a failed one is started anew.
+      const value = within('reading the credentials', CALL_TIMEOUT_MS, this.target.headers());
+      this.#headers = { value, readAt: now };
+      value.catch(() => {
+        this.#headers = null;
+      });
     }
     return this.#headers.value;
   }
@@ -186,7 +194,8 @@ function errorOf(what: string, code: number, text: string, retryAfter: string | 
     // A proxy's or a load balancer's own page: its code and first words are all there is to say.
   }
   const terminating = status.details?.causes?.some((c) => c.reason === 'NamespaceTerminating') ?? false;
-  const seconds = Number(retryAfter) || status.details?.retryAfterSeconds;
+  const seconds = Number(retryAfter) || (status.details?.retryAfterSeconds ?? 0);
   const message = `${what}: ${code} ${status.message ?? text.slice(0, 200)}`;
-  return new ClusterError(kindOf(code, terminating), message, seconds ? { retryAfterMs: seconds * 1000 } : {});
+  const retryAfterMs = Math.min(seconds * 1000, MAX_RETRY_AFTER_MS);
+  return new ClusterError(kindOf(code, terminating), message, seconds > 0 ? { retryAfterMs } : {});
 }

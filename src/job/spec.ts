@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { rangeContains, startsRange } from './ipv4.ts';
 import { isQuantity, QUANTITY_EXPECTED } from './quantity.ts';
 
 /**
@@ -109,18 +110,16 @@ const containerPort = z.strictObject({
 
 const networkPort = z.strictObject({ port: port.describe('Port number.'), protocol: protocol.optional() });
 
-/** The API server warns of ranges whose address lies in the middle, and later versions refuse them. */
-function startsRange(cidr: string): boolean {
-  const [address = '', bits = '0'] = cidr.split('/');
-  const value = address.split('.').reduce((sum, octet) => sum * 256 + Number(octet), 0);
-  return value % 2 ** (32 - Number(bits)) === 0;
-}
+/** Ranges that are a node's own business: its loopback, and link-local, where clouds keep a node's credentials. */
+const NODE_RANGES = ['127.0.0.0/8', '169.254.0.0/16'];
 
 const peer = z
   .strictObject({
     cidr: text(18)
       .regex(IPV4_CIDR, 'expected an IPv4 range such as 10.1.0.0/16')
+      // The API server warns of ranges whose address lies in the middle, and later versions refuse them.
       .refine(startsRange, 'expected the first address of the range: 10.1.0.0/16, not 10.1.2.3/16')
+      .refine((cidr) => !NODE_RANGES.some((range) => rangeContains(range, cidr)), 'expected addresses beyond the node')
       .optional()
       .describe('Addresses outside the cluster, as an IPv4 range.'),
     job: text(63)

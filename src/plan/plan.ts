@@ -56,7 +56,7 @@ const namespaceOf = (input: PlanInput): ObservedObject | undefined =>
 function planRemoval(input: PlanInput): Action[] {
   const { goal, storeId } = input;
   const namespace = namespaceOf(input);
-  if (!namespace || ownership(namespace, storeId, goal.job.id) !== 'ours') return [{ do: 'noop', reason: 'Gone' }];
+  if (!namespace || ownership(namespace, storeId, goal.job.id) !== 'ours') return planLeftovers(input, namespace);
   if (isTerminating(namespace)) {
     return [wait(input, 'CellTerminating', `namespace ${namespace.metadata.name} is being deleted by Kubernetes`)];
   }
@@ -69,6 +69,16 @@ function planRemoval(input: PlanInput): Action[] {
       why: `revision ${goal.revision} removes the job`,
     },
   ];
+}
+
+/** The namespace is gone or not ours: the job is gone too, unless something of it is still to be seen. */
+function planLeftovers(input: PlanInput, namespace: ObservedObject | undefined): Action[] {
+  const { goal, storeId, observed } = input;
+  const ours = (object: ObservedObject) => ownership(object, storeId, goal.job.id) === 'ours';
+  const rest = [...observed.objects.values()].find(ours);
+  if (!rest) return [{ do: 'noop', reason: 'Gone' }];
+  if (namespace) return [foreign(input, namespace)];
+  return [wait(input, 'CellTerminating', `${shortKey(keyOf(rest))} is still to be seen in the cell that was removed`)];
 }
 
 function planCell(input: PlanInput, spec: JobSpec): Action[] {
@@ -100,7 +110,7 @@ function namespaceBlock(input: PlanInput): WaitAction | null {
       return wait(
         input,
         'OldCellTerminating',
-        `namespace ${name} still holds the cell of an earlier job ${jobName(input.goal.job)}`,
+        `namespace ${name} still holds the cell of an earlier job ${jobName(input.goal.job)}; if nothing removes it, see: bulkhead orphans`,
       );
     case 'ours':
       return isTerminating(namespace)

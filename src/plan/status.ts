@@ -15,7 +15,12 @@ export interface StatusInput {
   readonly observed: CellObservation;
   readonly actions: readonly Action[];
   /** What kept the last action from being done; null when nothing did. */
-  readonly failure: { readonly reason: string; readonly message: string } | null;
+  readonly failure: {
+    readonly reason: string;
+    readonly message: string;
+    /** Whether it passes by itself: nobody has to do anything. */
+    readonly passing: boolean;
+  } | null;
   readonly previous: JobStatus | null;
   /** Milliseconds since 1970. */
   readonly now: number;
@@ -102,7 +107,11 @@ function judge(input: StatusInput, rollout: Rollout | null): Verdict {
     const stalled = block.reason === 'ForeignObject' || block.reason === 'InvalidGoal';
     return verdict('Waiting', block.reason, block.message, { stalled, reconciling: !stalled });
   }
-  if (failure) return verdict('Waiting', failure.reason, failure.message, { stalled: true });
+  if (failure) {
+    const ready = failure.passing && rollout?.done ? 'True' : 'False';
+    const { passing } = failure;
+    return verdict('Waiting', failure.reason, failure.message, { ready, stalled: !passing, reconciling: passing });
+  }
   const changes = actions.filter(isClusterAction).length;
   if (changes > 0) {
     const message = `${changes} ${changes === 1 ? 'object has' : 'objects have'} to be written`;
@@ -115,7 +124,10 @@ function judge(input: StatusInput, rollout: Rollout | null): Verdict {
 function judgeRemoval({ actions, failure }: StatusInput): Verdict {
   const last = actions.at(-1);
   if (last?.do === 'noop') return verdict('Gone', 'Removed', 'the job is removed and its cell is gone');
-  if (failure) return verdict('Deleting', failure.reason, failure.message, { stalled: true });
+  if (failure) {
+    const { passing } = failure;
+    return verdict('Deleting', failure.reason, failure.message, { stalled: !passing, reconciling: passing });
+  }
   return verdict('Deleting', 'Removing', last ? actionWhy(last) : 'the cell is being removed', { reconciling: true });
 }
 

@@ -80,8 +80,6 @@ export interface StoredStatus {
 
 export interface StatusStore {
   statuses(ids?: readonly JobId[]): Promise<StoredStatus[]>;
-  /** Replaces the job's status. @throws StoreError `fenced` when the fence is outdated */
-  saveStatus(fence: Fence, status: JobStatus): Promise<void>;
 }
 
 export type EventType = 'Normal' | 'Warning';
@@ -99,9 +97,20 @@ export interface StoredEvent extends JobEvent {
   readonly at: Date;
 }
 
+/** What one turn of one job has to tell. */
+export interface TurnRecord {
+  /** The job's new status; null where it has not changed. */
+  readonly status: JobStatus | null;
+  /** For the audit trail, in this order. */
+  readonly events: readonly JobEvent[];
+}
+
+export interface TurnRecorder {
+  /** Stores both or nothing. @throws StoreError `fenced` when the fence is outdated */
+  record(fence: Fence, turn: TurnRecord): Promise<void>;
+}
+
 export interface EventStore {
-  /** Appends to the audit trail. @throws StoreError `fenced` when the fence is outdated */
-  appendEvents(fence: Fence, events: readonly JobEvent[]): Promise<void>;
   /** Oldest first, the newest `limit` of them. */
   events(filter: { readonly jobId?: JobId; readonly tenant?: string; readonly limit: number }): Promise<StoredEvent[]>;
 }

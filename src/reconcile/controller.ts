@@ -2,24 +2,30 @@ import type { Goal } from '../job/goal.ts';
 import { type ClusterId, type JobId, jobName, type StoreId } from '../job/ids.ts';
 import type { JobStatus } from '../job/status.ts';
 import { cellNamespace } from '../plan/names.ts';
+import type { ClusterError } from '../ports/cluster.ts';
 import { errorFields, type Log } from '../ports/log.ts';
-import { type EventStore, type Fence, type StatusStore, StoreError } from '../ports/store.ts';
+import { type Fence, type JobEvent, type StatusStore, StoreError, type TurnRecorder } from '../ports/store.ts';
 import type { GoalFeed } from './goal-feed.ts';
 import { KeyQueue } from './queue.ts';
 import { type CellView, type ReconcileResult, reconcile } from './reconciler.ts';
 
-/** Jobs worked on at the same time: enough to keep an API server busy, few enough that a hung one is no crowd. */
+/** Jobs worked on at the same time: enough to keep an API server busy. Failing ones may take half of the places. */
 const CONCURRENCY = 16;
+const MAX_TROUBLED = CONCURRENCY / 2;
 
 export interface ControllerDeps {
   readonly storeId: StoreId;
   readonly goals: GoalFeed;
-  readonly statuses: StatusStore & EventStore;
+  readonly statuses: StatusStore & TurnRecorder;
   readonly log: Log;
   /** The current proof of ownership; null means: write nothing. */
   readonly fence: () => Fence | null;
   /** The store says that the fence is outdated. */
   readonly onFenced: () => void;
+  /** The store does not answer: said once for all jobs. */
+  readonly onStoreTrouble: (error: StoreError) => void;
+  /** The API server does not take our credentials any more: a matter of the connection, not of a job. */
+  readonly onUnauthorized: (error: ClusterError) => void;
 }
 
 /** What the controller acts on while it is active. */
@@ -36,29 +42,43 @@ export class Controller {
   readonly #deps: ControllerDeps;
   readonly #queue: KeyQueue<JobId>;
   readonly #previous = new Map<JobId, JobStatus>();
+  /** What was done but could not be recorded yet. */
+  readonly #unrecorded = new Map<JobId, readonly JobEvent[]>();
   /** Whose cell a namespace is: several jobs while an earlier one of the same name still ends. */
   readonly #tenants = new Map<string, Set<JobId>>();
   readonly #orphans = new Set<string>();
   #active: ActiveCluster | null = null;
+  /** Grows with each start and stop, so that a start that took long does not undo a stop. */
+  #era = 0;
   #running = 0;
   #idle: (() => void)[] = [];
 
   constructor(deps: ControllerDeps) {
     this.#deps = deps;
-    this.#queue = new KeyQueue<JobId>(() => this.#pump());
+    this.#queue = new KeyQueue<JobId>(() => this.#pump(), MAX_TROUBLED);
   }
 
-  /** Starts to act. Reads what was last stored, so that an unchanged job's status is not written again. @throws StoreError */
-  async activate(cluster: ActiveCluster): Promise<void> {
+  /**
+   * Starts to act. Reads what was last stored, so that an unchanged job's status is not written again.
+   * @returns whether it acts now; false when {@link deactivate} came in between
+   * @throws StoreError
+   */
+  async activate(cluster: ActiveCluster): Promise<boolean> {
+    this.#era += 1;
+    const era = this.#era;
+    const stored = await this.#deps.statuses.statuses(await this.#deps.goals.ids());
+    if (era !== this.#era) return false;
     this.#previous.clear();
-    for (const { status } of await this.#deps.statuses.statuses()) this.#previous.set(status.jobId, status);
+    for (const { status } of stored) this.#previous.set(status.jobId, status);
     this.#active = cluster;
     this.#deps.goals.forget();
     await this.#deps.goals.resync();
+    return era === this.#era;
   }
 
   /** Stops to act; reconciles in hand stop before their next write. */
   deactivate(): void {
+    this.#era += 1;
     this.#active = null;
     this.#queue.clear();
     this.#tenants.clear();
@@ -80,10 +100,6 @@ export class Controller {
   async drained(): Promise<void> {
     if (this.#running === 0) return;
     await new Promise<void>((resolve) => this.#idle.push(resolve));
-  }
-
-  get depth(): number {
-    return this.#queue.depth;
   }
 
   #pump(): void {
@@ -114,6 +130,9 @@ export class Controller {
         mayWrite: () => this.#active === cluster && this.#deps.fence() !== null,
         now: Date.now,
       });
+      if (result.connectionError?.kind === 'unauthorized') this.#deps.onUnauthorized(result.connectionError);
+      // What a connection that we closed ourselves says of a job is not true of the job.
+      if (result.connectionError && this.#active !== cluster) return;
       await this.#save(id, result);
       this.#schedule(id, goal, result, cluster);
     } catch (error) {
@@ -129,15 +148,16 @@ export class Controller {
     return stored?.status ?? null;
   }
 
-  async #save(id: JobId, result: ReconcileResult): Promise<void> {
-    if (!result.changed && result.events.length === 0) return;
+  /** What cannot be recorded now is recorded with the job's next turn. */
+  async #save(id: JobId, { changed, status, events: fresh }: ReconcileResult): Promise<void> {
+    const events = [...(this.#unrecorded.get(id) ?? []), ...fresh];
+    if (!changed && events.length === 0) return;
+    if (events.length > 0) this.#unrecorded.set(id, events);
     const fence = this.#deps.fence();
     if (!fence) return;
-    if (result.changed) {
-      await this.#deps.statuses.saveStatus(fence, result.status);
-      this.#previous.set(id, result.status);
-    }
-    if (result.events.length > 0) await this.#deps.statuses.appendEvents(fence, result.events);
+    await this.#deps.statuses.record(fence, { status: changed ? status : null, events });
+    this.#unrecorded.delete(id);
+    this.#previous.set(id, status);
   }
 
   #schedule(id: JobId, goal: Goal, result: ReconcileResult, cluster: ActiveCluster): void {
@@ -155,8 +175,7 @@ export class Controller {
         this.#queue.addAfter(id, Math.max(0, next.time - Date.now()));
         return;
       case 'retry':
-        if (next.afterMs !== null) this.#queue.addAfter(id, next.afterMs);
-        else this.#queue.retry(id);
+        this.#queue.retry(id, next.afterMs);
     }
   }
 
@@ -166,8 +185,10 @@ export class Controller {
       return;
     }
     const afterMs = this.#queue.retry(id);
-    // The loss of the store is said once elsewhere; here only what is this job's own.
-    if (error instanceof StoreError) return;
+    if (error instanceof StoreError) {
+      this.#deps.onStoreTrouble(error);
+      return;
+    }
     this.#deps.log.error({ ...errorFields(error), job: id, afterMs }, 'a reconcile failed; it is tried again');
   }
 
@@ -186,9 +207,12 @@ export class Controller {
 
   #forget(goal: Goal, isNews: boolean): void {
     const namespace = cellNamespace(this.#deps.storeId, goal.job);
-    this.#tenants.get(namespace)?.delete(goal.job.id);
+    const others = this.#tenants.get(namespace) ?? new Set<JobId>();
+    others.delete(goal.job.id);
+    if (others.size === 0) this.#tenants.delete(namespace);
     this.#previous.delete(goal.job.id);
+    this.#queue.forget(goal.job.id);
     if (isNews) this.#deps.log.info({ job: jobName(goal.job) }, 'the job is gone');
-    for (const id of this.#tenants.get(namespace) ?? []) this.wake(id);
+    for (const id of others) this.wake(id);
   }
 }

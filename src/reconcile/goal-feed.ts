@@ -37,6 +37,11 @@ export class GoalFeed {
     for (const id of this.#seen.keys()) if (!present.has(id)) this.#seen.delete(id);
   }
 
+  /** Every job that needs somebody. One query. @throws StoreError */
+  async ids(): Promise<JobId[]> {
+    return (await this.#reader.heads()).map((head) => head.jobId);
+  }
+
   /** Resyncs at once and then regularly until `signal` aborts; `onError` hears of each failure. */
   async run(onResynced: () => void, onError: (error: unknown) => void, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../ports/log.ts';
 import type { Fence, Lease } from '../ports/store.ts';
-import { Outage } from './outage.ts';
+import type { Outage } from './outage.ts';
 
 export interface LeaseTiming {
   readonly ttlMs: number;
@@ -32,12 +32,12 @@ export class LeaseKeeper {
   #expiry: NodeJS.Timeout | undefined;
   #waiting = false;
 
-  constructor(lease: Lease, owner: string, log: Log, timing: LeaseTiming = DEFAULT_LEASE_TIMING) {
+  constructor(lease: Lease, owner: string, outage: Outage, log: Log, timing: LeaseTiming = DEFAULT_LEASE_TIMING) {
     this.#lease = lease;
     this.#owner = owner;
     this.#log = log;
     this.#timing = timing;
-    this.#outage = new Outage('the goal store', log);
+    this.#outage = outage;
   }
 
   /** The proof of ownership; null while we have none or cannot be sure. */
@@ -45,11 +45,7 @@ export class LeaseKeeper {
     return performance.now() < this.#validUntil ? (this.#held?.fence ?? null) : null;
   }
 
-  get storeDown(): boolean {
-    return this.#outage.down;
-  }
-
-  /** Acquires and renews until `signal` aborts, then gives the lease up. */
+  /** Acquires and renews until `signal` aborts. {@link release} gives the lease up. */
   async run(handlers: LeaseHandlers, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await this.#renew(handlers);
@@ -78,7 +74,7 @@ export class LeaseKeeper {
     const askedAt = performance.now();
     try {
       const fence = await this.#lease.acquire(this.#owner, this.#timing.ttlMs);
-      this.#outage.back();
+      this.#outage.back('the lease');
       if (!fence) {
         this.#drop(handlers.onLost);
         if (!this.#waiting) this.#log.info({}, 'another operator owns the work; standing by');
@@ -88,7 +84,7 @@ export class LeaseKeeper {
       this.#waiting = false;
       this.#hold(fence, askedAt + this.#timing.ttlMs, handlers);
     } catch (error) {
-      this.#outage.lost(error);
+      this.#outage.lost('the lease', error);
     }
   }
 

@@ -1,30 +1,35 @@
 import { errorFields, type Log } from '../ports/log.ts';
 
-/** One log line when something is lost and one when it is back, however often it is tried in between. */
+/**
+ * One log line when something is lost and one when it is back, however often it is tried in between, and whichever of
+ * its users notices first. It is back when all of those say so that said it was lost.
+ */
 export class Outage {
   readonly #what: string;
   readonly #log: Log;
-  #since: number | null = null;
+  readonly #users = new Set<string>();
+  #since = 0;
 
   constructor(what: string, log: Log) {
     this.#what = what;
     this.#log = log;
   }
 
-  lost(error: unknown): void {
-    if (this.#since !== null) return;
-    this.#since = performance.now();
-    this.#log.warn(errorFields(error), `${this.#what} lost; trying again until it is back`);
+  /** @param user who cannot work without it */
+  lost(user: string, error: unknown): void {
+    if (this.#users.size === 0) {
+      this.#since = performance.now();
+      this.#log.warn(errorFields(error), `${this.#what} lost; trying again until it is back`);
+    }
+    this.#users.add(user);
   }
 
-  back(): void {
-    if (this.#since === null) return;
-    const lostMs = Math.round(performance.now() - this.#since);
-    this.#since = null;
-    this.#log.info({ lostMs }, `${this.#what} is back`);
+  back(user: string): void {
+    if (!this.#users.delete(user) || this.#users.size > 0) return;
+    this.#log.info({ lostMs: Math.round(performance.now() - this.#since) }, `${this.#what} is back`);
   }
 
   get down(): boolean {
-    return this.#since !== null;
+    return this.#users.size > 0;
   }
 }

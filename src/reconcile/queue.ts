@@ -24,51 +24,47 @@ export function backOffMs(failures: number, { baseMs, maxMs }: BackOff, random: 
 
 /**
  * Keys that need work, after controller-runtime's queue: a key is worked on by one worker at a time, a key that is
- * added again meanwhile comes back once, and each key has its own back-off, so that one job's failure delays no other.
- * First come, first served.
+ * added again meanwhile comes back once, and each key has its own back-off. First come, first served; keys that keep
+ * failing have a line of their own and never take more than `maxTroubled` workers, so that however many jobs fail, and
+ * however slowly, the others are served.
  */
 export class KeyQueue<K extends string> {
   readonly #ready = new Set<K>();
-  readonly #working = new Set<K>();
-  readonly #again = new Set<K>();
+  readonly #troubled = new Set<K>();
+  readonly #working = new Map<K, 'ready' | 'troubled'>();
+  readonly #again = new Map<K, 'add' | 'hint'>();
   readonly #timers = new Map<K, { readonly timer: NodeJS.Timeout; readonly dueAt: number }>();
   readonly #failures = new Map<K, number>();
+  readonly #repairs = new Map<K, number>();
   /** Hints before this time wait for it; milliseconds of the monotonic clock. */
   readonly #notBefore = new Map<K, number>();
-  readonly #backOff: BackOff;
   readonly #onReady: () => void;
+  readonly #maxTroubled: number;
 
   /** @param onReady called whenever there is something to take */
-  constructor(onReady: () => void, backOff: BackOff = DEFAULT_BACK_OFF) {
+  constructor(onReady: () => void, maxTroubled = Number.POSITIVE_INFINITY) {
     this.#onReady = onReady;
-    this.#backOff = backOff;
+    this.#maxTroubled = maxTroubled;
   }
 
   /** Makes the key ready now, whatever it was waiting for: somebody wants something of it. */
   add(key: K): void {
     this.#cancelTimer(key);
     this.#notBefore.delete(key);
-    this.#enqueue(key);
+    if (this.#working.has(key)) {
+      this.#again.set(key, 'add');
+      return;
+    }
+    this.#troubled.delete(key);
+    this.#ready.add(key);
+    this.#onReady();
   }
 
   /** Something happened around the key: makes it ready, but a key that backs off not before its time. */
   hint(key: K): void {
     const delayMs = (this.#notBefore.get(key) ?? 0) - performance.now();
-    if (delayMs > 0) {
-      this.addAfter(key, delayMs);
-      return;
-    }
-    this.#cancelTimer(key);
-    this.#enqueue(key);
-  }
-
-  #enqueue(key: K): void {
-    if (this.#working.has(key)) {
-      this.#again.add(key);
-      return;
-    }
-    this.#ready.add(key);
-    this.#onReady();
+    if (delayMs > 0) this.addAfter(key, delayMs);
+    else this.#makeReady(key);
   }
 
   /** Makes the key ready after `delayMs`, or earlier where an earlier time was set already. */
@@ -77,20 +73,18 @@ export class KeyQueue<K extends string> {
     const known = this.#timers.get(key);
     if (known && known.dueAt <= dueAt) return;
     this.#cancelTimer(key);
-    const timer = setTimeout(
-      () => {
-        this.#timers.delete(key);
-        this.add(key);
-      },
-      Math.max(0, delayMs),
-    );
+    const timer = setTimeout(() => this.#makeReady(key), Math.max(0, Math.ceil(delayMs)));
     timer.unref();
     this.#timers.set(key, { timer, dueAt });
   }
 
-  /** Makes the key ready after its back-off. @returns the delay in milliseconds */
-  retry(key: K): number {
-    const delayMs = this.#holdHints(key, this.#backOff);
+  /** Makes the key ready after its back-off, or after `askedMs` where the other side asked for it. */
+  retry(key: K, askedMs: number | null = null): number {
+    const failures = (this.#failures.get(key) ?? 0) + 1;
+    this.#failures.set(key, failures);
+    const delayMs = askedMs ?? backOffMs(failures, DEFAULT_BACK_OFF, Math.random());
+    this.#holdHints(key, delayMs);
+    this.#cancelTimer(key);
     this.addAfter(key, delayMs);
     return delayMs;
   }
@@ -100,56 +94,76 @@ export class KeyQueue<K extends string> {
    * else undoes it each time, the two do not go at each other in a hot loop. @returns the delay in milliseconds
    */
   slowDown(key: K): number {
-    return this.#holdHints(key, REPAIR_BACK_OFF);
-  }
-
-  #holdHints(key: K, backOff: BackOff): number {
-    const failures = (this.#failures.get(key) ?? 0) + 1;
-    this.#failures.set(key, failures);
-    const delayMs = backOffMs(failures, backOff, Math.random());
-    this.#notBefore.set(key, performance.now() + delayMs);
+    const repairs = (this.#repairs.get(key) ?? 0) + 1;
+    this.#repairs.set(key, repairs);
+    const delayMs = backOffMs(repairs, REPAIR_BACK_OFF, Math.random());
+    this.#holdHints(key, delayMs);
     return delayMs;
   }
 
-  /** The key went well, and not just for a moment: its next failure starts from the shortest delay. */
+  /** The key went well. Its repairs are forgotten once it has been calm for a while. */
   succeeded(key: K): void {
+    this.#failures.delete(key);
     const calmMs = performance.now() - (this.#notBefore.get(key) ?? Number.NEGATIVE_INFINITY);
     if (calmMs < CALM_MS) return;
+    this.#repairs.delete(key);
+    this.#notBefore.delete(key);
+  }
+
+  /** The key needs nobody any more. */
+  forget(key: K): void {
+    this.#cancelTimer(key);
     this.#failures.delete(key);
+    this.#repairs.delete(key);
     this.#notBefore.delete(key);
   }
 
   /** The longest waiting key, now being worked on; null when none is ready. */
   take(): K | null {
-    const next = this.#ready.values().next();
-    if (next.done) return null;
-    this.#ready.delete(next.value);
-    this.#working.add(next.value);
-    return next.value;
+    return this.#takeFrom(this.#ready, 'ready') ?? this.#takeTroubled();
   }
 
   /** Ends the work on a key that {@link take} gave. */
   done(key: K): void {
     this.#working.delete(key);
-    if (this.#again.delete(key)) this.#enqueue(key);
+    const again = this.#again.get(key);
+    this.#again.delete(key);
+    if (again === 'add') this.add(key);
+    if (again === 'hint') this.hint(key);
   }
 
   /** Drops everything but the keys being worked on. */
   clear(): void {
     for (const { timer } of this.#timers.values()) clearTimeout(timer);
-    this.#timers.clear();
-    this.#ready.clear();
-    this.#again.clear();
-    this.#failures.clear();
-    this.#notBefore.clear();
+    for (const part of [this.#timers, this.#ready, this.#troubled, this.#again]) part.clear();
+    for (const part of [this.#failures, this.#repairs, this.#notBefore]) part.clear();
   }
 
-  get depth(): number {
-    return this.#ready.size;
+  #makeReady(key: K): void {
+    this.#cancelTimer(key);
+    if (this.#working.has(key)) {
+      if (!this.#again.has(key)) this.#again.set(key, 'hint');
+      return;
+    }
+    (this.#failures.has(key) ? this.#troubled : this.#ready).add(key);
+    this.#onReady();
   }
 
-  get working(): number {
-    return this.#working.size;
+  #takeTroubled(): K | null {
+    const busy = [...this.#working.values()].filter((line) => line === 'troubled').length;
+    return busy < this.#maxTroubled ? this.#takeFrom(this.#troubled, 'troubled') : null;
+  }
+
+  #takeFrom(line: Set<K>, name: 'ready' | 'troubled'): K | null {
+    const next = line.values().next();
+    if (next.done) return null;
+    line.delete(next.value);
+    this.#working.set(next.value, name);
+    return next.value;
+  }
+
+  #holdHints(key: K, delayMs: number): void {
+    this.#notBefore.set(key, performance.now() + delayMs);
   }
 
   #cancelTimer(key: K): void {

@@ -94,8 +94,6 @@ async function applyAll(input: ReconcileInput, writes: readonly ClusterAction[],
 
 async function applyOne(input: ReconcileInput, action: ClusterAction, progress: Progress): Promise<void> {
   const stored = await input.cell.executor.execute(action);
-  if (stored && action.do !== 'delete') input.cell.recordWrite(stored as ObservedObject, action.goalHash);
-  if (action.do === 'delete') await refreshKey(input, action, progress);
   progress.events.push({
     jobId: input.goal.job.id,
     revision: input.goal.revision,
@@ -103,6 +101,8 @@ async function applyOne(input: ReconcileInput, action: ClusterAction, progress: 
     reason: { create: 'Created', replace: 'Replaced', delete: 'Deleted' }[action.do],
     message: `${shortKey(actionKey(action))}: ${action.why}`,
   });
+  if (stored && action.do !== 'delete') input.cell.recordWrite(stored as ObservedObject, action.goalHash);
+  if (action.do === 'delete') await refreshKey(input, action, progress);
 }
 
 /** Somebody else was there first: look at what is there now, and decide again. */
@@ -147,7 +147,11 @@ function conclude(input: ReconcileInput, actions: readonly Action[], progress: P
     goal: input.goal,
     observed: observe(input, progress),
     actions,
-    failure: failure && { reason: FAILURE_REASONS[failure.kind], message: failure.message },
+    failure: failure && {
+      reason: FAILURE_REASONS[failure.kind],
+      message: failure.message,
+      passing: !NEEDS_A_PERSON.has(failure.kind),
+    },
     previous: input.previous,
     now,
   });
@@ -161,6 +165,9 @@ function conclude(input: ReconcileInput, actions: readonly Action[], progress: P
     connectionError: connection ? failure : null,
   };
 }
+
+/** What only a person, or a change from outside, can mend. */
+const NEEDS_A_PERSON: ReadonlySet<ClusterError['kind']> = new Set(['invalid', 'forbidden', 'unauthorized']);
 
 const FAILURE_REASONS: Record<ClusterError['kind'], string> = {
   conflict: 'Conflict',

@@ -1,7 +1,7 @@
 import { canonicalJson } from '../job/canonical.ts';
 import type { ClusterId } from '../job/ids.ts';
 import { withheldStatus } from '../plan/status.ts';
-import type { EventStore, Fence, GoalReader, StatusStore } from '../ports/store.ts';
+import type { Fence, GoalReader, StatusStore, TurnRecorder } from '../ports/store.ts';
 
 const BATCH = 500;
 
@@ -10,7 +10,7 @@ const BATCH = 500;
  * @throws StoreError
  */
 export async function withholdAll(
-  store: GoalReader & StatusStore & EventStore,
+  store: GoalReader & StatusStore & TurnRecorder,
   fence: Fence,
   clusterId: ClusterId,
   why: string,
@@ -24,9 +24,9 @@ export async function withholdAll(
       const before = previous.get(goal.job.id) ?? null;
       const status = withheldStatus({ storeId: store.storeId, clusterId, goal, previous: before, now }, why);
       if (canonicalJson(status) === canonicalJson(before)) continue;
-      await store.saveStatus(fence, status);
-      const event = { type: 'Warning', reason: 'ClusterChanged', message: why } as const;
-      await store.appendEvents(fence, [{ jobId: goal.job.id, revision: goal.revision, ...event }]);
+      const about = { jobId: goal.job.id, revision: goal.revision };
+      const events = [{ ...about, type: 'Warning', reason: 'ClusterChanged', message: why } as const];
+      await store.record(fence, { status, events });
     }
   }
 }

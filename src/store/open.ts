@@ -8,15 +8,17 @@ import type {
   GoalWriter,
   Lease,
   StatusStore,
+  TurnRecorder,
 } from '../ports/store.ts';
 import { currentCluster, recordCluster } from './clusters.ts';
-import { appendEvents, events } from './events.ts';
+import { events } from './events.ts';
 import { find, goals, heads, knows, list } from './goals.ts';
 import { listen } from './hints.ts';
 import { acquire, release } from './lease.ts';
 import { readMigrations, requireCurrentSchema } from './migrate.ts';
 import { type Database, openDatabase } from './pool.ts';
-import { saveStatus, statuses } from './status.ts';
+import { record } from './record.ts';
+import { statuses } from './status.ts';
 import { write } from './write.ts';
 
 /** Everything the rest of Bulkhead asks of Postgres, and the end of it. */
@@ -26,6 +28,7 @@ export interface Store
     GoalCatalog,
     StatusStore,
     EventStore,
+    TurnRecorder,
     ClusterRegistry,
     Lease,
     GoalHints {
@@ -118,9 +121,8 @@ export async function openStore(options: OpenOptions): Promise<Store> {
       knows: (ids) => knows(db, ids),
       write: (changes, origin) => write(db, changes, origin),
       statuses: (ids) => statuses(db, ids),
-      saveStatus: (fence, status) => saveStatus(db, fence, status),
       events: (filter) => events(db, filter),
-      appendEvents: (fence, list) => appendEvents(db, fence, list),
+      record: (fence, turn) => record(db, fence, turn),
       currentCluster: () => currentCluster(db),
       recordCluster: (fence, cluster) => recordCluster(db, fence, cluster),
       acquire: async (owner, ttlMs) => acquire(await lease.open(), owner, ttlMs),

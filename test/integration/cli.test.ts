@@ -127,7 +127,10 @@ describe('apply', () => {
     const goal = await untilStored('slow', 'wait');
     const fence = await store.acquire('test', 60_000);
     assert.ok(fence);
-    await store.saveStatus(fence, { ...seenOf(goal).status, cell: cellNamespace(store.storeId, goal.job) });
+    await store.record(fence, {
+      status: { ...seenOf(goal).status, cell: cellNamespace(store.storeId, goal.job) },
+      events: [],
+    });
     const result = await waiting;
     await store.release(fence);
     assert.equal(result.exitCode, 0, result.stderr);
@@ -163,9 +166,9 @@ describe('looking', () => {
     const goal = await store.find({ tenant: 'look', name: 'clicks' });
     const fence = await store.acquire('test', 60_000);
     assert.ok(goal && fence);
-    await store.saveStatus(fence, seenOf(goal).status);
+    await store.record(fence, { status: seenOf(goal).status, events: [] });
     const event = { jobId: goal.job.id, revision: revision(1), type: 'Normal', reason: 'WorkersReady' } as const;
-    await store.appendEvents(fence, [{ ...event, message: '2 of 2 workers are ready' }]);
+    await store.record(fence, { status: null, events: [{ ...event, message: '2 of 2 workers are ready' }] });
     await store.release(fence);
   });
 

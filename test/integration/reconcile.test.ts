@@ -179,8 +179,10 @@ test('somebody who undoes every repair is answered ever more slowly: no hot loop
     }
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-  const repairs = (await writesSince(cluster.auditLogPath, mark)).length;
-  assert.ok(repairs >= 3 && repairs <= 15 && undone >= 3, `${repairs} repairs, undone ${undone} times, in 10 s`);
+  const tries = await writesSince(cluster.auditLogPath, mark);
+  const landed = tries.filter((write) => write.code < 300).length;
+  assert.ok(landed >= 3 && landed <= 12 && tries.length <= 40, `${landed} of ${tries.length} repairs landed in 10 s`);
+  assert.ok(undone >= 3, `they were undone ${undone} times`);
   await untilPhase(database.store, id, 'Running');
   await until('the last word is the goal’s', REPAIR_LIMIT_MS, async () => {
     return ((await read(key)) as Live & { spec: { maxUnavailable: number } }).spec.maxUnavailable === 1;

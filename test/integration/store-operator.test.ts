@@ -93,7 +93,7 @@ describe('the lease', () => {
     const id = await create('given-up');
     const fence = await lead('a');
     await store.release(fence);
-    await assert.rejects(store.saveStatus(fence, statusOf(id, 1, 'Running')), { kind: 'fenced' });
+    await assert.rejects(store.record(fence, { status: statusOf(id, 1, 'Running'), events: [] }), { kind: 'fenced' });
     assert.deepEqual(await lead('b'), { owner: 'b', epoch: 2 });
     await store.release(fence);
     assert.equal(await store.acquire('c', LONG_MS), null, 'a late release does not end the lease of another');
@@ -131,12 +131,12 @@ describe('an operator that was overtaken', () => {
     const old = await lead('a', 1);
     await sleep(20);
     const fence = await lead('b');
-    await store.saveStatus(fence, statusOf(id, 1, 'Running'));
+    await store.record(fence, { status: statusOf(id, 1, 'Running'), events: [] });
     await store.recordCluster(fence, clusterOf(CLUSTER, 'https://new'));
     for (const outdated of [old, { owner: 'a', epoch: fence.epoch }, { owner: 'b', epoch: epoch(9) }]) {
       const fenced = { name: 'StoreError', kind: 'fenced' };
-      await assert.rejects(store.saveStatus(outdated, statusOf(id, 1, 'Degraded')), fenced);
-      await assert.rejects(store.appendEvents(outdated, [eventOf(id, 'late')]), fenced);
+      await assert.rejects(store.record(outdated, { status: statusOf(id, 1, 'Degraded'), events: [] }), fenced);
+      await assert.rejects(store.record(outdated, { status: null, events: [eventOf(id, 'late')] }), fenced);
       await assert.rejects(store.recordCluster(outdated, clusterOf(OTHER_CLUSTER, 'https://old')), fenced);
     }
     assert.equal((await store.statuses([id]))[0]?.status.phase, 'Running');
@@ -149,9 +149,9 @@ describe('status', () => {
   it('comes back as it was saved, is replaced, and is found by job or for all', async () => {
     const fence = await lead();
     const [a, b] = [await create('a'), await create('b')];
-    await store.saveStatus(fence, statusOf(a, 1, 'Pending'));
-    await store.saveStatus(fence, statusOf(a, 1, 'Running'));
-    await store.saveStatus(fence, statusOf(b, 1, 'Degraded'));
+    await store.record(fence, { status: statusOf(a, 1, 'Pending'), events: [] });
+    await store.record(fence, { status: statusOf(a, 1, 'Running'), events: [] });
+    await store.record(fence, { status: statusOf(b, 1, 'Degraded'), events: [] });
     assert.deepEqual(
       (await store.statuses([a])).map((s) => s.status),
       [statusOf(a, 1, 'Running')],
@@ -163,8 +163,11 @@ describe('status', () => {
   it('is saved whatever a container said: text that Postgres cannot hold is mended, not refused', async () => {
     const id = await create('odd');
     const fence = await lead();
-    await store.saveStatus(fence, statusOf(id, 1, 'Degraded', 'nul \0 half \ud800 backslash \\u0000'));
-    await store.appendEvents(fence, [eventOf(id, 'nul \0 half \ud800')]);
+    await store.record(fence, {
+      status: statusOf(id, 1, 'Degraded', 'nul \0 half \ud800 backslash \\u0000'),
+      events: [],
+    });
+    await store.record(fence, { status: null, events: [eventOf(id, 'nul \0 half \ud800')] });
     const [saved] = await store.statuses([id]);
     assert.equal(saved?.status.conditions[0]?.message, 'nul \ufffd half \ufffd backslash \\u0000');
     assert.equal((await store.events({ limit: 1 }))[0]?.message, 'nul \ufffd half \ufffd');
@@ -175,13 +178,13 @@ describe('status', () => {
     const [kept, removed] = [await create('kept'), await create('removed')];
     const heads = async () => new Set((await store.heads()).map((h) => h.jobId));
     await store.write([remove('removed')], ORIGIN);
-    await store.saveStatus(fence, statusOf(kept, 1, 'Gone'));
+    await store.record(fence, { status: statusOf(kept, 1, 'Gone'), events: [] });
     assert.deepEqual(await heads(), new Set([kept, removed]), 'only a tombstone lets a job drop out');
-    await store.saveStatus(fence, statusOf(removed, 1, 'Gone'));
+    await store.record(fence, { status: statusOf(removed, 1, 'Gone'), events: [] });
     assert.deepEqual(await heads(), new Set([kept, removed]), 'gone before it was removed says nothing');
-    await store.saveStatus(fence, statusOf(removed, 2, 'Deleting'));
+    await store.record(fence, { status: statusOf(removed, 2, 'Deleting'), events: [] });
     assert.deepEqual(await heads(), new Set([kept, removed]), 'its cell is still there');
-    await store.saveStatus(fence, statusOf(removed, 2, 'Gone'));
+    await store.record(fence, { status: statusOf(removed, 2, 'Gone'), events: [] });
     assert.deepEqual(await heads(), new Set([kept]));
     await sql(db.url, 'delete from bulkhead.observation');
     assert.deepEqual(await heads(), new Set([kept, removed]), 'what was seen is seen again');
@@ -192,8 +195,8 @@ describe('events', () => {
   it('are kept in order, found by job and by tenant, and only the newest are given', async () => {
     const fence = await lead();
     const [a, b] = [await create('a'), await create('b')];
-    await store.appendEvents(fence, [eventOf(a, 'one'), eventOf(b, 'two'), eventOf(a, 'three')]);
-    await store.appendEvents(fence, []);
+    await store.record(fence, { status: null, events: [eventOf(a, 'one'), eventOf(b, 'two'), eventOf(a, 'three')] });
+    await store.record(fence, { status: null, events: [] });
     const messages = async (filter: Parameters<Store['events']>[0]) =>
       (await store.events(filter)).map((e) => e.message);
     assert.deepEqual(await messages({ limit: 10 }), ['one', 'two', 'three']);

@@ -1,4 +1,5 @@
 import type { EffectiveSpec } from '../../job/defaults.ts';
+import { rangeContains } from '../../job/ipv4.ts';
 import type { PeerSpec } from '../../job/spec.ts';
 import { LABELS } from '../objects.ts';
 
@@ -19,9 +20,18 @@ const DNS_RULE = {
 const renderPorts = (peer: PeerSpec) =>
   (peer.ports ?? []).map((p) => ({ port: p.port, protocol: p.protocol ?? 'TCP' }));
 
+/**
+ * Where clouds keep a node's own credentials and settings (RFC 3927 link-local). The schema refuses ranges inside of it;
+ * a larger range that contains it leaves it out.
+ */
+const LINK_LOCAL = '169.254.0.0/16';
+
+const ipBlock = (cidr: string): Record<string, unknown> =>
+  rangeContains(cidr, LINK_LOCAL) ? { cidr, except: [LINK_LOCAL] } : { cidr };
+
 /** A job is named within its own tenant, so a spec can never open a way to another tenant's workers. */
 function renderPeer(peer: PeerSpec, tenant: string, storeId: string): Record<string, unknown> {
-  if (peer.cidr !== undefined) return { ipBlock: { cidr: peer.cidr } };
+  if (peer.cidr !== undefined) return { ipBlock: ipBlock(peer.cidr) };
   return {
     namespaceSelector: {
       matchLabels: { [LABELS.store]: storeId, [LABELS.tenant]: tenant, [LABELS.job]: peer.job ?? '' },

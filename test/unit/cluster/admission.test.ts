@@ -10,7 +10,7 @@ const cluster = (id = OLD, contextName = 'prod') => ({ id, contextName, server: 
 const input = (parts: Partial<AdmissionInput>): AdmissionInput => ({
   known: cluster(),
   found: cluster(NEW),
-  oldAnswers: async () => false,
+  oldCluster: async () => 'silent',
   otherStores: async () => false,
   accepted: null,
   ...parts,
@@ -22,7 +22,8 @@ const CASES: readonly (readonly [situation: string, parts: Partial<AdmissionInpu
   ['the same cluster is taken under another context name', { found: cluster(OLD, 'renamed') }, 'same'],
   ['a lost and replaced cluster is taken: same context, the old one silent, nobody else there', {}, 'adopt'],
   ['another context is another cluster: a person decides', { found: cluster(NEW, 'staging') }, 'refuse'],
-  ['while the old cluster answers, a person decides', { oldAnswers: async () => true }, 'refuse'],
+  ['while the old cluster answers, a person decides', { oldCluster: async () => 'answers' }, 'refuse'],
+  ['where nobody can know of the old cluster, a person decides', { oldCluster: async () => 'unknown' }, 'refuse'],
   ['where another store lives, a person decides', { otherStores: async () => true }, 'refuse'],
   ['a person has decided', { found: cluster(NEW, 'staging'), accepted: NEW }, 'adopt'],
   ['a decision for another cluster does not count', { found: cluster(NEW, 'staging'), accepted: OLD }, 'refuse'],
@@ -33,6 +34,6 @@ for (const [situation, parts, kind] of CASES) {
 }
 
 test('a refusal says what to do', async () => {
-  const refused = await admit(input({ oldAnswers: async () => true }));
+  const refused = await admit(input({ oldCluster: async () => 'answers' }));
   assert.match(refused.kind === 'refuse' ? refused.why : '', /--accept-cluster 00000000-0000-4000-8000-000000000002/);
 });

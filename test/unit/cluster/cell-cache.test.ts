@@ -52,6 +52,16 @@ test('a late deletion of a former object does not take away its successor', () =
   assert.equal(version(), undefined);
 });
 
+test('a late answer to our own write does not bring back what was deleted meanwhile', () => {
+  const { cache, sink, version } = cacheWith();
+  sink.upsert(at('11'));
+  sink.remove(at('12'));
+  cache.recordWrite(at('11'), 'hash');
+  assert.equal(version(), undefined);
+  sink.upsert(at('13'));
+  assert.equal(version(), '13', 'an object whose label came back is the same one, and newer');
+});
+
 test('every change names the job and the namespace to wake', () => {
   const changes: CellChange[] = [];
   const { sink } = cacheWith(changes);

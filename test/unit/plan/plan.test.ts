@@ -200,8 +200,18 @@ const CASES: readonly Case[] = [
     situation: "a tombstone, and a foreign namespace under the job's name",
     because: 'what is not ours is not deleted',
     goal: tombstoneOf(goal),
-    cluster: after(relabel(LABELS.store, OTHER_STORE)),
+    cluster: after((c) => {
+      relabel(LABELS.store, OTHER_STORE)(c);
+      for (const [key, object] of c.objects) if (object.kind !== 'Namespace') c.objects.delete(key);
+    }),
     expect: ['noop Gone'],
+  },
+  {
+    situation: 'a tombstone, after somebody took our label off the namespace in which the workers still run',
+    because: 'a job is not called gone while anything of it is to be seen',
+    goal: tombstoneOf(goal),
+    cluster: after(relabel(LABELS.store, OTHER_STORE)),
+    expect: ['wait ForeignObject'],
   },
   {
     situation: 'a tombstone of an earlier job while its successor runs under the same name',

@@ -66,6 +66,42 @@ test('a repair that is undone each time is made ever more slowly: success in bet
   );
 });
 
+test('a hint that comes during the work does not cut the back-off short either', () => {
+  const queue = queueOf();
+  queue.add('a');
+  queue.take();
+  queue.hint('a');
+  queue.retry('a');
+  queue.done('a');
+  assert.equal(queue.take(), null);
+  queue.clear();
+});
+
+test('however many keys fail, and however slowly, the others are served', () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    const queue = new KeyQueue<string>(() => undefined, 2);
+    for (let i = 0; i < 10; i += 1) queue.retry(`bad-${i}`);
+    mock.timers.tick(DEFAULT_BACK_OFF.maxMs);
+    queue.add('good');
+    const taken = [queue.take(), queue.take(), queue.take(), queue.take()];
+    assert.deepEqual([taken[0], taken[3]], ['good', null], 'two failing ones at most are worked on');
+    assert.ok(taken[1]?.startsWith('bad-') && taken[2]?.startsWith('bad-'));
+    queue.done(taken[1]);
+    assert.ok(queue.take()?.startsWith('bad-'), 'when one is done, the next one comes');
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test('a time that the other side asked for is kept, also against hints', () => {
+  const queue = queueOf();
+  assert.equal(queue.retry('a', 30_000), 30_000);
+  queue.hint('a');
+  assert.equal(queue.take(), null);
+  queue.clear();
+});
+
 test('of two times the earlier one counts, and news at once', () => {
   mock.timers.enable({ apis: ['setTimeout'] });
   try {

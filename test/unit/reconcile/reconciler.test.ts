@@ -94,6 +94,17 @@ for (const [kind, expected, isConnection] of FAILURES) {
   });
 }
 
+test('a fault that passes by itself is no stall: it needs nobody, and ready workers stay ready', async () => {
+  const cell = runningCell(goal);
+  change(cell, 'PodDisruptionBudget', (o) => ({ ...o, spec: {} }));
+  cell.failNext(new ClusterError('unavailable', 'no answer'));
+  const { conditions } = (await turn(goal, cell)).status;
+  assert.deepEqual(
+    conditions.map((c) => `${c.type}=${c.status}`),
+    ['Ready=True', 'Reconciling=True'],
+  );
+});
+
 test("a 429's Retry-After is kept", async () => {
   const cell = new FakeCluster();
   cell.failNext(new ClusterError('throttled', 'slow down', { retryAfterMs: 7_000 }));
