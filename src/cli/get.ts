@@ -113,6 +113,9 @@ async function get(context: Context, options: GetOptions, names: string[]): Prom
   const isTable = output === undefined || output === 'wide';
   if (views.length === 0 && isTable) await sayNone(store, tenantOf(options));
   else await print(rendered(views, output, names.length === 1, Date.now()));
+  if (isTable && views.length > 0 && (await context.leaseHolder()) === null) {
+    say('No operator runs: what is shown was seen by the last one. Start one with: bulkhead run');
+  }
   if (options.watch) await watch(store, names, options, views);
 }
 
