@@ -15,7 +15,7 @@ const FILE_TIMEOUT_MS = 20 * 60_000;
 
 const GROUPS = [
   { name: 'unit', what: 'pure code, golden files and properties; seconds', concurrency: 2 },
-  { name: 'integration', what: 'a real Postgres and a real API server; about 5 minutes', concurrency: 1 },
+  { name: 'integration', what: 'a real Postgres and a real API server; about 4 minutes', concurrency: 2 },
   { name: 'e2e', what: 'kind with real pods; about 5 minutes', concurrency: 1 },
 ] as const;
 
