@@ -130,6 +130,7 @@ export class Operator {
     const { store } = this.#options;
     return {
       onReady: async (session, identity) => {
+        if (this.#stop.signal.aborted) return;
         const { cache, executor } = session;
         const cell = {
           executor,
