@@ -14,7 +14,7 @@ import {
   serverFolder,
 } from './embedded/folder.ts';
 import { withLock } from './embedded/lock.ts';
-import { describeHolder, findFreePort, isFree, isReachable } from './embedded/port.ts';
+import { becomesFree, describeHolder, findFreePort, isFree, isReachable } from './embedded/port.ts';
 import { findServer, type RunningServer, settle, startServer, stopServer } from './embedded/server.ts';
 
 /**
@@ -99,7 +99,7 @@ async function choosePort(folder: ServerFolder, options: EmbeddedOptions): Promi
   const fixed = fixedPort(options);
   const kept = Number(await readFile(folder.port, 'utf8').catch(() => ''));
   const port = fixed ?? (kept > 0 ? kept : await findFreePort());
-  if (!(await isFree(port))) {
+  if (!(await becomesFree(port))) {
     const remedy =
       fixed === null
         ? `stop it, or set BULKHEAD_DATABASE_PORT to another port, or delete ${folder.port} to have one chosen`

@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { StoreError } from '../../ports/store.ts';
 
 /** TCP ports: which one is free, and who has one that is not. */
@@ -11,6 +12,8 @@ const LAST = 32_000;
 const TRIES = 100;
 const REACH_TIMEOUT_MS = 1_000;
 const LISTENING = '0A';
+const DYING_SOCKET_MS = 3_000;
+const DYING_SOCKET_PAUSE_MS = 50;
 
 /** Whether we could listen there; with port 0, whether the address is this machine's at all. */
 export async function isFree(port: number, host = '127.0.0.1'): Promise<boolean> {
@@ -63,6 +66,18 @@ async function hasSocket(pid: string, sockets: ReadonlySet<string>): Promise<boo
   const fds = await readdir(`/proc/${pid}/fd`).catch(() => []);
   const links = await Promise.all(fds.map((fd) => readlink(`/proc/${pid}/fd/${fd}`).catch(() => '')));
   return links.some((link) => sockets.has(link));
+}
+
+/**
+ * Whether we can listen there, now or in a moment: a server that was just killed has its socket for a little longer.
+ */
+export async function becomesFree(port: number): Promise<boolean> {
+  const deadline = performance.now() + DYING_SOCKET_MS;
+  for (;;) {
+    if (await isFree(port)) return true;
+    if (performance.now() > deadline) return false;
+    await sleep(DYING_SOCKET_PAUSE_MS);
+  }
 }
 
 /** Names the program that listens on the port, for a message: "nginx (pid 42)". Only Linux tells. */
