@@ -4,7 +4,7 @@ import { type HealthServer, serveHealth } from './api/health.ts';
 import { ClusterKeeper, type KeeperHandlers } from './cluster/keeper.ts';
 import type { ClusterSession } from './cluster/session.ts';
 import type { TargetOptions } from './cluster/target.ts';
-import { type ClusterId, type JobId, jobId } from './job/ids.ts';
+import { type ClusterId, parseJobId } from './job/ids.ts';
 import type { Log } from './ports/log.ts';
 import { type Fence, StoreError } from './ports/store.ts';
 import { Controller } from './reconcile/controller.ts';
@@ -149,7 +149,7 @@ export class Operator {
           'watching the cluster',
         );
         for (const { namespace, jobId: labelled } of cache.cells())
-          this.#controller.wakeNamespace(namespace, parseId(labelled));
+          this.#controller.wakeNamespace(namespace, parseJobId(labelled));
       },
       beforeClose: async () => {
         this.#controller.deactivate();
@@ -168,7 +168,7 @@ export class Operator {
         await withholdAll(store, fence, identity.id, why, Date.now());
       },
       onAdopted: (identity, why) => this.#log.info({ cluster: identity.id }, `cluster taken in: ${why}`),
-      onChange: ({ namespace, jobId: labelled }) => this.#controller.wakeNamespace(namespace, parseId(labelled)),
+      onChange: ({ namespace, jobId: labelled }) => this.#controller.wakeNamespace(namespace, parseJobId(labelled)),
     };
   }
 
@@ -187,15 +187,5 @@ export class Operator {
     if (!this.#lease.fence()) return [];
     if (this.#refused) return [`ClusterChanged: ${this.#refused}`];
     return this.#clusterReady ? [] : ['the cluster does not answer'];
-  }
-}
-
-/** Labels are what people can write: a text that is no id names no job. */
-function parseId(text: string): JobId | null {
-  try {
-    return jobId(text);
-  } catch {
-    // Not a job id: the namespace alone has to say whose it is.
-    return null;
   }
 }

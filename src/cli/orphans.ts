@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { decodeObject, listSchema } from '../cluster/decode.ts';
 import type { Transport } from '../cluster/transport.ts';
-import { type JobId, jobId, type StoreId } from '../job/ids.ts';
+import { parseJobId, type StoreId } from '../job/ids.ts';
 import { isTerminating, LABELS, MANAGER, type ObservedObject } from '../plan/objects.ts';
 import type { GoalCatalog } from '../ports/store.ts';
 import { action, type Context } from './context.ts';
@@ -34,21 +34,11 @@ async function cells(transport: Transport, storeId: StoreId): Promise<ObservedOb
   return found;
 }
 
-/** Labels are what people can write: a text that is no id names no job. */
-function parseId(text: string): JobId | null {
-  try {
-    return jobId(text);
-  } catch {
-    // Not a job id, so no job of the store has it.
-    return null;
-  }
-}
-
 const labelOf = (object: ObservedObject, label: string): string => object.metadata.labels?.[label] ?? '';
 
 /** Those of `namespaces` whose job the store has never had. Removed jobs are known: their cells go by themselves. */
 export async function orphansAmong(namespaces: readonly ObservedObject[], store: GoalCatalog): Promise<Orphan[]> {
-  const ids = namespaces.flatMap((object) => parseId(labelOf(object, LABELS.jobId)) ?? []);
+  const ids = namespaces.flatMap((object) => parseJobId(labelOf(object, LABELS.jobId)) ?? []);
   const known: ReadonlySet<string> = ids.length > 0 ? await store.knows(ids) : new Set();
   return namespaces
     .filter((object) => !known.has(labelOf(object, LABELS.jobId)))

@@ -25,6 +25,8 @@ function uuid(text: string, what: string): string {
 
 /** @throws TypeError when `text` is no lower-case UUID */
 export const jobId = (text: string): JobId => uuid(text, 'a job id') as JobId;
+/** For texts that anybody may have written, such as labels and notifications: null names no job. */
+export const parseJobId = (text: string): JobId | null => (UUID.test(text) ? (text as JobId) : null);
 /** @throws TypeError when `text` is no lower-case UUID */
 export const storeId = (text: string): StoreId => uuid(text, 'a store id') as StoreId;
 /** @throws TypeError when `text` is no lower-case UUID */

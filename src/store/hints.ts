@@ -2,7 +2,7 @@ import { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pRetry from 'p-retry';
 import pg from 'pg';
-import { jobId } from '../job/ids.ts';
+import { parseJobId } from '../job/ids.ts';
 import type { GoalHints, StoreError } from '../ports/store.ts';
 import { describeTarget, toStoreError } from './errors.ts';
 import { connectionConfig } from './pool.ts';
@@ -31,16 +31,6 @@ interface Session {
   close(): void;
 }
 
-/** A channel is open to everyone in the database; what is no job id is none of ours. */
-function hintOf(payload: string | undefined): ReturnType<typeof jobId> | null {
-  try {
-    return jobId(payload ?? '');
-  } catch {
-    // A hint that says nothing can be dropped: hints may be lost anyway.
-    return null;
-  }
-}
-
 async function openSession(options: ListenOptions, handlers: HintHandlers, signal: AbortSignal): Promise<Session> {
   const { url, applicationName, answerTimeoutMs } = options;
   // The socket is ours, so that a connection without another end can be dropped without waiting for an answer.
@@ -61,7 +51,8 @@ async function openSession(options: ListenOptions, handlers: HintHandlers, signa
   // Nobody waits for it until the session is open; its error also ends the call that is under way.
   failed.catch(() => undefined);
   client.on('notification', (message) => {
-    const id = hintOf(message.payload);
+    // A channel is open to everyone in the database; what is no job id is none of ours.
+    const id = parseJobId(message.payload ?? '');
     if (id !== null) handlers.onHint(id);
   });
   try {
