@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { USER_AGENT } from '../../src/cluster/transport.ts';
 import type { LocalCluster } from '../cluster/types.ts';
 import { type AuditEntry, auditMark, auditSince, writesSince } from './audit.ts';
 import { sql } from './postgres.ts';
@@ -37,7 +38,7 @@ export async function listenForSilence(
   const mark = auditMark(cluster.auditLogPath);
   await sleep(durationMs);
   const clusterWrites = await writesSince(cluster.auditLogPath, mark);
-  const clusterRequests = (await auditSince(cluster.auditLogPath, mark, 'bulkhead')).length;
+  const clusterRequests = (await auditSince(cluster.auditLogPath, mark, USER_AGENT)).length;
   await sleep(STATISTICS_DELAY_MS);
   const after = await rowCounts(databaseUrl);
   const written = [...after].map(([table, count]) => [table, count - (before.get(table) ?? 0)] as const);
