@@ -73,6 +73,12 @@ export const LABELS = {
   revision: 'bulkhead.dev/revision',
 } as const;
 
+/**
+ * Under which epoch an object was last written, and under which it is being deleted: `SHARD:SYSTEM/TIMELINE/N`. For the
+ * fence alone: they take no part in hashes and are never drift.
+ */
+export const ANNOTATIONS = { epoch: 'bulkhead.dev/epoch', deleting: 'bulkhead.dev/deleting' } as const;
+
 export const LABEL_PREFIX = 'bulkhead.dev/';
 export const MANAGER = 'bulkhead';
 

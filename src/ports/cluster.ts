@@ -1,6 +1,8 @@
-import type { ClusterId } from '../job/ids.ts';
+import type { Epoch } from '../job/epoch.ts';
+import type { ClusterId, Shard } from '../job/ids.ts';
 import type { ClusterAction } from '../plan/actions.ts';
 import type { KubeObject, ObjectKey, ObservedObject } from '../plan/objects.ts';
+import type { Fence } from './store.ts';
 
 /** What the rest of Bulkhead asks of a Kubernetes cluster. */
 
@@ -11,6 +13,8 @@ import type { KubeObject, ObjectKey, ObservedObject } from '../plan/objects.ts';
  * - `terminating`: the namespace is being deleted.
  * - `invalid`: the API server refuses this object; a retry alone does not help.
  * - `forbidden`: we lack the right, or a policy or quota refuses.
+ * - `fenced`: the fence in the cluster refuses our epoch: another replica owns the shard.
+ * - `unfenced`: the policy that keeps the fence is missing or does not work: nothing may be written.
  * - `throttled`: try again after `retryAfterMs`.
  * - `unavailable`: no answer, or a 5xx; nothing is known about the outcome.
  */
@@ -20,6 +24,8 @@ export type ClusterErrorKind =
   | 'terminating'
   | 'invalid'
   | 'forbidden'
+  | 'fenced'
+  | 'unfenced'
   | 'unauthorized'
   | 'throttled'
   | 'unavailable';
@@ -38,10 +44,11 @@ export class ClusterError extends Error {
 /** Executes one action of a plan and decides nothing. */
 export interface ActionExecutor {
   /**
+   * Every write carries the fence's epoch; a delete first marks the object with it, so that a stale one is refused too.
    * @returns the object as the API server stored it; null after a delete
    * @throws ClusterError
    */
-  execute(action: ClusterAction): Promise<KubeObject | null>;
+  execute(action: ClusterAction, fence: Fence): Promise<KubeObject | null>;
   /** A live read, past every cache. null when the object is not there. @throws ClusterError */
   read(key: ObjectKey): Promise<ObservedObject | null>;
 }
@@ -52,4 +59,20 @@ export interface ClusterIdentity {
   readonly contextName: string;
   readonly server: string;
   readonly caCertificate: string | null;
+}
+
+/** The fence in a cluster: which epoch may write for each shard. Kept by an admission policy there. */
+export interface EpochFence {
+  /** What it says for our store. Empty where it has never been raised. @throws ClusterError */
+  read(): Promise<ReadonlyMap<Shard, Epoch>>;
+  /**
+   * Raises it to these epochs and proves by dry runs that the cluster now refuses every other epoch and takes these.
+   * @param follows whether a person has confirmed that our store goes on from fences of that system
+   * @returns the fences under which may be written now, and those that the cluster's fence is ahead of
+   * @throws ClusterError `unfenced` when the policy or its parameter is missing or does not work; says what to apply
+   */
+  raise(
+    fences: readonly Fence[],
+    follows: (system: string) => Promise<boolean>,
+  ): Promise<{ readonly raised: readonly Fence[]; readonly behind: readonly { fence: Fence; found: Epoch }[] }>;
 }

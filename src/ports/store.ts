@@ -1,5 +1,7 @@
-import type { Goal, GoalContent, Source } from '../job/goal.ts';
-import type { ClusterId, Epoch, JobId, JobName, JobRef, Revision, StoreId } from '../job/ids.ts';
+import type { Epoch } from '../job/epoch.ts';
+import type { Goal, JobRevision, Layer, LayerContent, PlatformRevision, Source } from '../job/goal.ts';
+import type { ClusterId, JobId, JobName, JobRef, ReplicaId, Revision, Shard, StoreId } from '../job/ids.ts';
+import type { PlatformContent } from '../job/platform.ts';
 import type { JobStatus } from '../job/status.ts';
 
 /**
@@ -7,8 +9,14 @@ import type { JobStatus } from '../job/status.ts';
  * rejects with a {@link StoreError} when it fails.
  */
 
-/** `unavailable`: the database did not answer; try again. `fenced`: somebody else owns the work now; stop. */
-export type StoreErrorKind = 'unavailable' | 'fenced' | 'conflict' | 'configuration';
+/**
+ * - `unavailable`: the database did not answer, or not for sure; try again.
+ * - `fenced`: somebody else owns the work now; stop.
+ * - `conflict`: somebody else changed it meanwhile; look again.
+ * - `invalid`: what was to be stored breaks a rule; the message says which and what to do.
+ * - `configuration`: a person must change something about the database or the way to it.
+ */
+export type StoreErrorKind = 'unavailable' | 'fenced' | 'conflict' | 'invalid' | 'configuration';
 
 export class StoreError extends Error {
   readonly kind: StoreErrorKind;
@@ -19,49 +27,137 @@ export class StoreError extends Error {
   }
 }
 
-/** Proof of ownership that every write of an operator carries; the store refuses an outdated one in the same statement. */
+/** A write was based on a revision that is not the newest of its layer any more: both sides, for a person to compare. */
+export class StaleBaseError extends StoreError {
+  readonly job: JobName;
+  readonly layer: Layer;
+  readonly base: Revision | 'none';
+  /** What is there now; null where the layer has nothing. */
+  readonly current: JobRevision | null;
+  /** What was to be written. */
+  readonly wanted: LayerContent;
+  constructor(message: string, sides: Pick<StaleBaseError, 'job' | 'layer' | 'base' | 'current' | 'wanted'>) {
+    super('conflict', message);
+    this.name = 'StaleBaseError';
+    this.job = sides.job;
+    this.layer = sides.layer;
+    this.base = sides.base;
+    this.current = sides.current;
+    this.wanted = sides.wanted;
+  }
+}
+
+/** Proof of ownership that every write for a job carries; the store refuses an outdated one in the same statement. */
 export interface Fence {
-  readonly owner: string;
+  readonly replica: ReplicaId;
+  readonly shard: Shard;
   readonly epoch: Epoch;
 }
 
 /** Where a job stands, without its content. */
 export interface Head {
   readonly jobId: JobId;
+  /** The newest revision of any layer. */
   readonly revision: Revision;
 }
 
 export interface GoalReader {
   readonly storeId: StoreId;
-  /** Every job that still needs somebody: removed jobs drop out once their cell was seen to be gone. One query. */
-  heads(): Promise<Head[]>;
-  /** The newest revision of each of these jobs, removed ones included; unknown ids are left out. One query. */
+  /**
+   * Every job of these shards (of all, where left out) that still needs somebody: removed jobs drop out once their cell
+   * was seen to be gone. One query.
+   */
+  heads(shards?: readonly Shard[]): Promise<Head[]>;
+  /** The goals of these jobs as all layers have them now, removed ones included; unknown ids are left out. One query. */
   goals(ids: readonly JobId[]): Promise<Goal[]>;
 }
 
-/** What a person or a program wants changed. */
+/** A place in the order of commits: everything before it has been seen. Opaque; only the store that gave it reads it. */
+export interface Cursor {
+  /** A cursor of another system or timeline says nothing: read everything. */
+  readonly system: string;
+  readonly timeline: number;
+  /** The snapshot's horizon, a transaction id as decimal digits. */
+  readonly horizon: string;
+}
+
+export interface Changes {
+  /** Jobs with a revision of any layer since the cursor. Some may have been seen before: the horizon stays back. */
+  readonly jobs: readonly Head[];
+  /** Platform scopes with a revision since the cursor: a tenant, or null for all. */
+  readonly platforms: readonly { readonly tenant: string | null; readonly revision: Revision }[];
+  readonly cursor: Cursor;
+  /** Age of the oldest transaction that holds the horizon back; 0 when none does. */
+  readonly lagMs: number;
+}
+
+export interface ChangeReader {
+  /** Read this before a full read, then go on from it: nothing is missed in between. */
+  cursor(): Promise<Cursor>;
+  /**
+   * What was committed since, also by transactions that became visible late. Its cost depends on the number of changes,
+   * not of jobs.
+   * @returns null when the cursor is of another system or timeline: a full read is due
+   */
+  changesSince(cursor: Cursor): Promise<Changes | null>;
+  /** Ids of a tenant's jobs (null: of all) in these shards: those that a platform's change concerns. One query. */
+  jobsOf(tenant: string | null, shards: readonly Shard[]): Promise<JobId[]>;
+}
+
+/** Which revision of the layer a change was made from. Left out: whatever is there, an edit on the head. */
+export type Base = Revision | 'none';
+
+/** What a person or a program wants changed, in the layer that the content belongs to. */
 export interface GoalChange {
   readonly job: JobName;
-  readonly content: GoalContent;
+  readonly content: LayerContent;
+  readonly base?: Base;
 }
 
 export interface ChangeOrigin {
   readonly author: string;
   readonly source: Source;
   readonly reason: string | null;
+  /**
+   * The same key with the same changes stores them once, however often and after whatever failure they are sent; with
+   * other changes it is refused. Scoped by tenant. Left out: made up for the call, which then survives a lost answer.
+   */
+  readonly idempotencyKey?: string;
 }
 
 export interface GoalReceipt {
   readonly job: JobName;
   /** null where a removal found no such job. */
   readonly id: JobId | null;
+  /** The newest revision of the job after the change. */
   readonly revision: Revision | null;
-  readonly outcome: 'created' | 'configured' | 'unchanged' | 'removed' | 'absent';
+  /** `restored`: a removed job within its retention time is wanted again, under its old id. */
+  readonly outcome: 'created' | 'configured' | 'unchanged' | 'removed' | 'absent' | 'restored';
+}
+
+export interface PlatformReceipt {
+  readonly tenant: string | null;
+  readonly revision: Revision;
+  readonly outcome: 'created' | 'configured' | 'unchanged';
 }
 
 export interface GoalWriter {
-  /** All changes or none, in one transaction. Content equal to the newest revision makes no new one. */
-  write(changes: readonly GoalChange[], origin: ChangeOrigin): Promise<GoalReceipt[]>;
+  /**
+   * All changes or none, in one transaction. Content equal to the newest revision of its layer makes no new one. The
+   * merged goal of every job must hold before `platform.limits`.
+   * @param options.dryRun answers what would be, stores nothing
+   * @throws StaleBaseError; StoreError `invalid`, `conflict` (a key that was used with other changes)
+   */
+  write(
+    changes: readonly GoalChange[],
+    origin: ChangeOrigin,
+    options?: { readonly dryRun?: boolean },
+  ): Promise<GoalReceipt[]>;
+  /** @param base the scope's revision that the change was made from; left out: an edit on the head */
+  writePlatform(
+    change: { readonly tenant: string | null; readonly content: PlatformContent; readonly base?: Base },
+    origin: ChangeOrigin,
+  ): Promise<PlatformReceipt>;
 }
 
 export interface GoalCatalog {
@@ -69,8 +165,19 @@ export interface GoalCatalog {
   list(filter?: { readonly tenant?: string }): Promise<Goal[]>;
   /** The newest goal of the job of that name; null where there is none (never was, or removed). */
   find(job: JobName): Promise<Goal | null>;
+  /** The most lately removed job of that name and until when `undelete` can bring it back; null where there is none. */
+  findRemoved(job: JobName): Promise<{ readonly goal: Goal; readonly until: Date } | null>;
   /** All ids the store has ever given, removed jobs included: what is not among them is an orphan. */
   knows(ids: readonly JobId[]): Promise<Set<JobId>>;
+}
+
+export interface HistoryReader {
+  /** Every revision of every layer of a job, oldest first. */
+  history(id: JobId): Promise<JobRevision[]>;
+  /** The newest revision of each platform scope; null tenant first, then by name. */
+  platforms(): Promise<PlatformRevision[]>;
+  /** Every revision of one platform scope, oldest first. */
+  platformHistory(tenant: string | null): Promise<PlatformRevision[]>;
 }
 
 export interface StoredStatus {
@@ -127,29 +234,134 @@ export interface KnownCluster {
 export interface ClusterRegistry {
   /** The cluster that this store's cells are in; null on a new store. */
   currentCluster(): Promise<KnownCluster | null>;
-  /** Records the cluster (again). The former one stays in the history. */
+  /** Records the cluster (again). The former one stays in the history. @param fence of shard 0, which speaks for all */
   recordCluster(fence: Fence, cluster: KnownCluster): Promise<void>;
 }
 
-export interface Lease {
-  /**
-   * Takes or renews the one lease under which an operator acts, by the database's clock.
-   * @returns the fence while it is ours, null while another holds it
-   */
-  acquire(owner: string, ttlMs: number): Promise<Fence | null>;
-  /** Gives the lease up, so that a successor need not wait for its end. */
-  release(fence: Fence): Promise<void>;
+/** What a replica learns from a heartbeat. */
+export interface Standing {
+  /** The shards that are this replica's, each with its epoch. */
+  readonly fences: readonly Fence[];
+  /** How many shards too many it has for an even division: to be given back in good order. */
+  readonly surplus: number;
+  /** Replicas that are alive, this one included. */
+  readonly replicas: number;
 }
 
-/** Hints about changed goals. They can be lost, doubled or late; after `onReady` the listener reads the heads again. */
+/** A process that acts for the store, and where it stands. */
+export interface ReplicaInfo {
+  readonly id: ReplicaId;
+  /** For people: host and process. */
+  readonly name: string;
+  readonly shards: readonly Shard[];
+  /** The cluster it is connected to; null while it is not. */
+  readonly clusterId: ClusterId | null;
+  readonly startedAt: Date;
+  readonly alive: boolean;
+}
+
+/** Leases by the database's clock: one for each replica, under which it holds its shards. */
+export interface ShardLeases {
+  /**
+   * Renews the replica's lease (the first time, makes it) and claims free shards up to an even share.
+   * @param self.clusterId where it is connected to, for others to see
+   */
+  heartbeat(
+    self: { readonly id: ReplicaId; readonly name: string; readonly clusterId: ClusterId | null },
+    ttlMs: number,
+  ): Promise<Standing>;
+  /** Gives shards back, so that another can claim them at once. */
+  yieldShards(replica: ReplicaId, shards: readonly Shard[]): Promise<void>;
+  /** Gives everything back and ends the lease. */
+  leave(replica: ReplicaId): Promise<void>;
+  /** Every replica that is alive or still holds shards, by name. */
+  replicas(): Promise<ReplicaInfo[]>;
+  /** Which of these fences still hold in the store. @throws StoreError */
+  holding(fences: readonly Fence[]): Promise<Fence[]>;
+}
+
+/** A person's word that this store may go on from where a cluster's fence stands, though it is behind it. */
+export interface FenceConfirmation {
+  /** The epochs that the fence names, by shard. */
+  readonly fences: ReadonlyMap<Shard, Epoch>;
+}
+
+export interface FenceConfirmer {
+  /** Raises every shard to max(store, fence) + 1 under this store's system and timeline; owners claim anew. */
+  confirmFence(confirmation: FenceConfirmation, origin: ChangeOrigin): Promise<void>;
+  /** Whether a person has confirmed that this store follows fences of that system. */
+  followsSystem(system: string): Promise<boolean>;
+}
+
+/** What the brake says to one removal. */
+export type BrakeVerdict =
+  | { readonly kind: 'granted' }
+  /** `until`: when to ask again, since room may be there then. */
+  | { readonly kind: 'braked'; readonly until: Date; readonly budget: number };
+
+export interface BrakeState {
+  /** Removals that one window allows: 5 % of all cells, at least 3. */
+  readonly budget: number;
+  readonly windowMs: number;
+  /** Removals granted within the window. */
+  readonly used: number;
+  /** Removed jobs whose cell waits for the brake. */
+  readonly waiting: readonly JobRef[];
+  readonly lastRelease: { readonly at: Date; readonly author: string; readonly reason: string } | null;
+}
+
+/** One budget for all replicas: how many cells may go in a while. */
+export interface Brake {
+  /** Reserves the removal of a job's cell; asked again for the same revision it answers the same. */
+  reserveRemoval(fence: Fence, id: JobId, revision: Revision): Promise<BrakeVerdict>;
+  brakeState(): Promise<BrakeState>;
+  /** Lets every removal go that was asked for until now. @returns how many were waiting */
+  releaseBrake(origin: ChangeOrigin & { readonly reason: string }): Promise<number>;
+}
+
+/** Ends on-call layers whose time is over: each as a revision of its own. */
+export interface OverrideExpiry {
+  /** @returns the jobs that were changed. @throws StoreError `fenced` */
+  expireOverrides(fences: readonly Fence[]): Promise<JobId[]>;
+}
+
+/** Hints about changes. They can be lost, doubled or late; after `onReady` the listener reads from its cursor. */
 export interface GoalHints {
   /** Listens until `signal` aborts, on a connection of its own, re-connecting by itself. */
   listen(
     handlers: {
-      readonly onHint: (id: JobId) => void;
+      readonly onJob: (id: JobId) => void;
+      /** A platform scope or the brake changed: read from the cursor. */
+      readonly onOther: () => void;
       readonly onReady: () => void;
       readonly onLost: (error: Error) => void;
     },
     signal: AbortSignal,
   ): Promise<void>;
 }
+
+/** One job of a store with all that was ever said about it. */
+export interface ArchivedJob {
+  readonly job: JobRef;
+  readonly createdAt: Date;
+  readonly removedAt: Date | null;
+  readonly revisions: readonly JobRevision[];
+}
+
+/** A whole store as plain data; what was only observed is not part of it. */
+export interface StoreArchive {
+  readonly storeId: StoreId;
+  readonly platforms: readonly PlatformRevision[];
+  readonly jobs: AsyncIterable<ArchivedJob>;
+}
+
+export interface Archivist {
+  /** A consistent copy of the whole store, history included, in a fixed order. */
+  readArchive(work: (archive: StoreArchive) => Promise<void>): Promise<void>;
+  /**
+   * Fills an empty store with an archive, ids, numbers and times as they were: all of it or nothing.
+   * @throws StoreError `conflict` when the store is not empty
+   */
+  restoreArchive(archive: StoreArchive): Promise<{ readonly jobs: number; readonly revisions: number }>;
+}
+
