@@ -1,21 +1,26 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { type HealthServer, serveHealth } from './api/health.ts';
+import { KubernetesFence } from './cluster/epoch-fence.ts';
 import { ClusterKeeper, type KeeperHandlers } from './cluster/keeper.ts';
 import type { ClusterSession } from './cluster/session.ts';
 import type { TargetOptions } from './cluster/target.ts';
-import { type ClusterId, parseJobId } from './job/ids.ts';
+import { type ClusterId, parseJobId, replicaId, shard } from './job/ids.ts';
+import type { ClusterIdentity } from './ports/cluster.ts';
 import type { Log } from './ports/log.ts';
 import { type Fence, StoreError } from './ports/store.ts';
+import { Activation } from './reconcile/activation.ts';
 import { Controller } from './reconcile/controller.ts';
 import { GoalFeed } from './reconcile/goal-feed.ts';
-import { LeaseKeeper } from './reconcile/lease-keeper.ts';
 import { Outage } from './reconcile/outage.ts';
+import { type LeaseTiming, ShardKeeper } from './reconcile/shard-keeper.ts';
 import { withholdAll } from './reconcile/withhold.ts';
 import type { Store } from './store/open.ts';
 
 /** How long a shutdown waits for the actions in hand; with the rest it stays below the 10 s that are promised. */
 const DRAIN_MS = 7_000;
+/** Its owner speaks for the whole store. */
+const SPEAKER_SHARD = shard(0);
 
 export interface OperatorOptions {
   readonly store: Store;
@@ -23,13 +28,14 @@ export interface OperatorOptions {
   readonly accepted: ClusterId | null;
   readonly health: { readonly host: string; readonly port: number } | null;
   readonly log: Log;
+  readonly timing?: LeaseTiming;
 }
 
 /**
  * The composition root: the only file that knows every part. It wires store, cluster and reconcile together and holds
  * no logic of its own.
  *
- * lease owned → cluster connected and admitted → controller active; each loss takes the later ones with it.
+ * shard owned + cluster connected and admitted + fence raised → the controller acts for the shard; each loss ends it.
  */
 export class Operator {
   readonly #options: OperatorOptions;
@@ -37,15 +43,16 @@ export class Operator {
   readonly #stop = new AbortController();
   /** Aborted after {@link #stop}, when no action is in hand any more. */
   readonly #disconnect = new AbortController();
-  readonly #lease: LeaseKeeper;
+  readonly #shards: ShardKeeper;
   readonly #controller: Controller;
+  readonly #activation: Activation;
   readonly #feed: GoalFeed;
+  readonly #keeper: ClusterKeeper;
   readonly #clusterOutage: Outage;
   readonly #storeOutage: Outage;
   #session: ClusterSession | null = null;
-  #clusterReady = false;
+  #cluster: ClusterIdentity | null = null;
   #refused: string | null = null;
-  #keeping: Promise<void> = Promise.resolve();
 
   constructor(options: OperatorOptions) {
     const { store, log } = options;
@@ -53,47 +60,74 @@ export class Operator {
     this.#log = log;
     this.#clusterOutage = new Outage('the cluster', log);
     this.#storeOutage = new Outage('the goal store', log);
-    this.#lease = new LeaseKeeper(store, `${hostname()}-${randomUUID().slice(0, 8)}`, this.#storeOutage, log);
-    this.#feed = new GoalFeed(store, (id) => this.#controller.wake(id));
+    this.#shards = this.#shardKeeper();
+    this.#feed = new GoalFeed(store, {
+      onChanged: (id) => this.#controller.wake(id),
+      onPlatform: (tenant) => this.#controller.wakeTenant(tenant),
+      onEverything: () => this.#controller.wakeEverything(),
+    });
     this.#controller = new Controller({
       storeId: store.storeId,
-      goals: this.#feed,
-      statuses: store,
+      feed: this.#feed,
+      store,
       log,
-      fence: () => this.#lease.fence(),
-      onFenced: () => this.#lease.lost(this.#leaseHandlers),
+      fence: (owned) => this.#shards.fence(owned),
+      onFenced: this.#fenced,
       onStoreTrouble: this.#storeTrouble,
       onUnauthorized: (error) => this.#session?.end(error),
     });
+    this.#activation = new Activation({
+      controller: this.#controller,
+      store,
+      onFenced: this.#fenced,
+      withhold: (fences, clusterId, withheld) => withholdAll(store, fences, clusterId, withheld, Date.now()),
+      outage: this.#clusterOutage,
+    });
+    this.#keeper = new ClusterKeeper(
+      {
+        storeId: store.storeId,
+        target: options.target,
+        registry: store,
+        accepted: options.accepted,
+        speaker: () => this.#shards.fence(SPEAKER_SHARD),
+      },
+      this.#keeperHandlers(),
+    );
   }
 
   /** Runs until {@link stop}. @throws Error when the health port is taken */
   async run(): Promise<void> {
     const health = await this.#serveHealth();
     const { signal } = this.#stop;
+    const keeping = this.#keeper.run(this.#disconnect.signal);
     try {
       await Promise.all([
-        this.#lease.run(this.#leaseHandlers, signal),
-        this.#feed.run(this.#storeFine, this.#storeTrouble, signal),
+        this.#shards.run(this.#shardHandlers, signal),
+        this.#feed.run({ each: this.#afterPoll, onError: this.#storeTrouble }, signal),
         this.#options.store.listen(
           {
-            onHint: (id) => this.#controller.wake(id),
-            onReady: () => void this.#feed.resync().then(this.#storeFine, this.#storeTrouble),
+            onJob: (id) => this.#controller.wake(id),
+            onOther: () => {
+              this.#controller.wakeBraked();
+              this.#poll();
+            },
+            onReady: this.#poll,
             onLost: this.#storeTrouble,
           },
           signal,
         ),
       ]);
       await this.#drained();
-      this.#disconnect.abort();
-      await this.#keeping;
     } finally {
-      await this.#lease.release();
+      await this.#shards.leave();
+      this.#disconnect.abort();
+      await keeping;
+      this.#activation.close();
       await health?.close();
     }
   }
 
-  /** Finishes the action in hand of each job, gives the lease up, and lets {@link run} return. */
+  /** Finishes the action in hand of each job, gives the shards back, and lets {@link run} return. */
   stop(): void {
     this.#controller.deactivate();
     this.#stop.abort();
@@ -105,32 +139,39 @@ export class Operator {
     await Promise.race([this.#controller.drained(), limit]);
   }
 
-  readonly #leaseHandlers = {
-    onOwned: (fence: Fence, signal: AbortSignal): void => {
-      const both = AbortSignal.any([signal, this.#disconnect.signal]);
-      const before = this.#keeping;
-      this.#keeping = before.then(() => this.#keeper(fence).run(fence, both));
-    },
-    onLost: (): void => {
-      this.#controller.deactivate();
-      this.#clusterReady = false;
-      this.#log.warn({}, 'the work is not ours any more; nothing is written until it is');
-    },
-  };
-
-  #keeper(fence: Fence): ClusterKeeper {
-    const { store, target, accepted } = this.#options;
-    return new ClusterKeeper(
-      { storeId: store.storeId, target, registry: store, accepted },
-      this.#keeperHandlers(fence),
-    );
+  #shardKeeper(): ShardKeeper {
+    const { store, log, timing } = this.#options;
+    const id = replicaId(randomUUID());
+    return new ShardKeeper({
+      leases: store,
+      replica: { id, name: `${hostname()}-${process.pid}-${id.slice(0, 8)}` },
+      clusterId: () => this.#cluster?.id ?? null,
+      outage: this.#storeOutage,
+      log,
+      ...(timing && { timing }),
+    });
   }
 
-  #keeperHandlers(fence: Fence): KeeperHandlers {
+  readonly #shardHandlers = {
+    onGained: (fences: readonly Fence[]): void => {
+      if (!this.#stop.signal.aborted) this.#activation.gained(fences);
+    },
+    onLost: (shards: Parameters<Activation['lost']>[0]): void => this.#activation.lost(shards),
+    beforeYield: (shards: Parameters<Activation['lost']>[0]): Promise<void> => this.#controller.drained(shards),
+  };
+
+  readonly #fenced = (fence: Fence): void => {
+    this.#log.warn(
+      { shard: fence.shard, epoch: fence.epoch.n },
+      'a write was refused: the shard is another replica’s now',
+    );
+    this.#shards.lost(fence, this.#shardHandlers);
+  };
+
+  #keeperHandlers(): KeeperHandlers {
     const { store } = this.#options;
     return {
       onReady: async (session, identity) => {
-        if (this.#stop.signal.aborted) return;
         const { cache, executor } = session;
         const cell = {
           executor,
@@ -139,38 +180,54 @@ export class Operator {
           recordRead: cache.recordRead.bind(cache),
           recordAbsence: cache.recordAbsence.bind(cache),
         };
-        if (!(await this.#controller.activate({ clusterId: identity.id, cell }))) return;
         this.#session = session;
-        this.#clusterReady = true;
+        this.#cluster = identity;
         this.#refused = null;
         this.#clusterOutage.back('the operator');
         this.#log.info(
           { cluster: identity.id, context: identity.contextName, server: identity.server },
           'watching the cluster',
         );
-        for (const { namespace, jobId: labelled } of cache.cells())
-          this.#controller.wakeNamespace(namespace, parseJobId(labelled));
+        const fence = new KubernetesFence(session.transport, store.storeId);
+        const jobsSeen = () =>
+          cache
+            .cells()
+            .map(({ jobId: labelled }) => parseJobId(labelled))
+            .filter((id) => id !== null);
+        this.#activation.connected({ clusterId: identity.id, cell, jobsSeen, fence });
       },
       beforeClose: async () => {
-        this.#controller.deactivate();
+        this.#activation.disconnected();
         await this.#drained();
       },
       onLost: (error) => {
-        this.#controller.deactivate();
-        this.#clusterReady = false;
+        this.#activation.disconnected();
         this.#session = null;
+        this.#cluster = null;
         if (error instanceof StoreError) this.#storeTrouble(error);
         else this.#clusterOutage.lost('the operator', error);
       },
       onRefused: async (identity, why) => {
         if (this.#refused !== why) this.#log.error({ cluster: identity.id }, `ClusterChanged: ${why}`);
         this.#refused = why;
-        await withholdAll(store, fence, identity.id, why, Date.now());
+        this.#activation.refused(identity.id, { reason: 'ClusterChanged', why });
       },
       onAdopted: (identity, why) => this.#log.info({ cluster: identity.id }, `cluster taken in: ${why}`),
       onChange: ({ namespace, jobId: labelled }) => this.#controller.wakeNamespace(namespace, parseJobId(labelled)),
     };
   }
+
+  /** Ends on-call layers whose time is over; their jobs come by the feed like any other change. */
+  readonly #afterPoll = async (): Promise<void> => {
+    this.#storeFine();
+    const fences = this.#shards.fences();
+    if (fences.length === 0) return;
+    for (const id of await this.#options.store.expireOverrides(fences)) this.#controller.wake(id);
+  };
+
+  readonly #poll = (): void => {
+    this.#feed.poll().then(this.#storeFine, this.#storeTrouble);
+  };
 
   readonly #storeTrouble = (error: unknown): void => this.#storeOutage.lost('reading and writing', error);
   readonly #storeFine = (): void => this.#storeOutage.back('reading and writing');
@@ -184,8 +241,8 @@ export class Operator {
 
   #hindrances(): string[] {
     if (this.#storeOutage.down) return ['the goal store does not answer'];
-    if (!this.#lease.fence()) return [];
-    if (this.#refused) return [`ClusterChanged: ${this.#refused}`];
-    return this.#clusterReady ? [] : ['the cluster does not answer'];
+    const { hindrance } = this.#activation;
+    if (hindrance) return [`${hindrance.reason}: ${hindrance.why}`];
+    return this.#cluster ? [] : ['the cluster does not answer'];
   }
 }

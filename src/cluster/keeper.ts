@@ -3,7 +3,7 @@ import pRetry from 'p-retry';
 import type { ClusterId, StoreId } from '../job/ids.ts';
 import type { Settled } from '../plan/observation.ts';
 import type { ClusterIdentity } from '../ports/cluster.ts';
-import type { ClusterRegistry, Fence } from '../ports/store.ts';
+import type { ClusterRegistry, Fence, KnownCluster } from '../ports/store.ts';
 import type { CellChange } from './cell-cache.ts';
 import { admit, holdsOtherStores, identify, probeCluster } from './identity.ts';
 import { ClusterSession } from './session.ts';
@@ -12,6 +12,7 @@ import { untilTargetChanges } from './target-watch.ts';
 import { Transport } from './transport.ts';
 
 const REFUSED_PAUSE_MS = 5_000;
+const SPEAKER_PAUSE_MS = 250;
 /** A session that held for this long was a sound one. */
 const SOUND_MS = 10_000;
 const MAX_PAUSE_MS = 5_000;
@@ -23,6 +24,8 @@ export interface KeeperOptions {
   readonly registry: ClusterRegistry;
   /** A cluster that a person accepted with --accept-cluster. */
   readonly accepted: ClusterId | null;
+  /** The fence of shard 0, whose owner speaks for the store; null while that is another replica. */
+  readonly speaker: () => Fence | null;
 }
 
 export interface KeeperHandlers {
@@ -36,6 +39,15 @@ export interface KeeperHandlers {
   readonly onAdopted: (identity: ClusterIdentity, why: string) => void;
   readonly onChange: (change: CellChange) => void;
 }
+
+/** `not ours to decide`: the owner of shard 0 takes a new cluster in; until then nothing is done there. */
+type Decision = 'admitted' | 'refused' | 'not ours to decide';
+
+/** The same cluster under another address: what a probe of it will need one day. */
+const hasMoved = (known: KnownCluster | null, found: ClusterIdentity): boolean =>
+  known?.server !== found.server ||
+  known.caCertificate !== found.caCertificate ||
+  known.contextName !== found.contextName;
 
 interface Connection {
   readonly transport: Transport;
@@ -58,14 +70,16 @@ export class ClusterKeeper {
   }
 
   /** Runs until `signal` aborts. */
-  async run(fence: Fence, signal: AbortSignal): Promise<void> {
+  async run(signal: AbortSignal): Promise<void> {
     let failures = 0;
     while (!signal.aborted) {
       this.#readyAt = null;
       try {
         const connection = await this.#connect(signal);
-        if (await this.#admitted(connection, fence)) await this.#watch(connection, signal);
-        else await sleep(REFUSED_PAUSE_MS, undefined, { signal });
+        const decision = await this.#admitted(connection);
+        if (decision === 'admitted') await this.#watch(connection, signal);
+        else await sleep(decision === 'refused' ? REFUSED_PAUSE_MS : SPEAKER_PAUSE_MS, undefined, { signal });
+        if (decision === 'not ours to decide') continue;
       } catch (error) {
         if (signal.aborted) return;
         this.#handlers.onLost(error);
@@ -96,18 +110,18 @@ export class ClusterKeeper {
   }
 
   /** Decides whether this cluster may be written to, and records a new one before anything is written. */
-  async #admitted(connection: Connection, fence: Fence): Promise<boolean> {
-    let admitted = false;
+  async #admitted(connection: Connection): Promise<Decision> {
+    let decision: Decision = 'refused';
     try {
-      admitted = await this.#decide(connection, fence);
-      return admitted;
+      decision = await this.#decide(connection);
+      return decision;
     } finally {
-      if (!admitted) await connection.transport.close();
+      if (decision !== 'admitted') await connection.transport.close();
     }
   }
 
-  async #decide({ transport, identity }: Connection, fence: Fence): Promise<boolean> {
-    const { registry, storeId, accepted } = this.#options;
+  async #decide({ transport, identity }: Connection): Promise<Decision> {
+    const { registry, storeId, accepted, speaker } = this.#options;
     const known = await registry.currentCluster();
     const admission = await admit({
       known,
@@ -118,18 +132,16 @@ export class ClusterKeeper {
     });
     if (admission.kind === 'refuse') {
       await this.#handlers.onRefused(identity, admission.why);
-      return false;
+      return 'refused';
     }
+    const fence = speaker();
     if (admission.kind === 'adopt') {
+      if (!fence) return 'not ours to decide';
+      await registry.recordCluster(fence, identity);
       this.#settled.clear();
       this.#handlers.onAdopted(identity, admission.why);
-    }
-    const moved =
-      known?.server !== identity.server ||
-      known.caCertificate !== identity.caCertificate ||
-      known.contextName !== identity.contextName;
-    if (admission.kind === 'adopt' || moved) await registry.recordCluster(fence, identity);
-    return true;
+    } else if (fence && hasMoved(known, identity)) await registry.recordCluster(fence, identity);
+    return 'admitted';
   }
 
   async #watch({ transport, identity }: Connection, signal: AbortSignal): Promise<void> {

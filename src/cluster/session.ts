@@ -23,13 +23,13 @@ export interface SessionOptions {
 export class ClusterSession {
   readonly cache: CellCache;
   readonly executor: KubernetesExecutor;
-  readonly #transport: Transport;
+  readonly transport: Transport;
   readonly #storeId: StoreId;
   readonly #abort = new AbortController();
   #endedBy: unknown = null;
 
   constructor(transport: Transport, options: SessionOptions) {
-    this.#transport = transport;
+    this.transport = transport;
     this.#storeId = options.storeId;
     this.cache = new CellCache(options.settled, options.onChange);
     this.executor = new KubernetesExecutor(transport);
@@ -48,7 +48,7 @@ export class ClusterSession {
     const labelSelector = `${LABELS.managedBy}=${MANAGER},${LABELS.store}=${this.#storeId}`;
     const watchOne = (source: Pick<ReflectorOptions, 'path' | 'sink'>) =>
       reflect(
-        this.#transport,
+        this.transport,
         {
           ...source,
           labelSelector,
@@ -62,7 +62,7 @@ export class ClusterSession {
       await Promise.all(sources.map(watchOne));
     } finally {
       this.#abort.abort();
-      await this.#transport.close();
+      await this.transport.close();
     }
     if (this.#endedBy !== null) throw this.#endedBy;
   }

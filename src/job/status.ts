@@ -35,6 +35,8 @@ export interface JobStatus {
   readonly jobId: JobId;
   /** The goal revision that everything here speaks of. */
   readonly observedRevision: Revision;
+  /** Revisions of the platform's layers that it speaks of, for all tenants and for the job's own; 0 where there is none. */
+  readonly observedPlatform: { readonly all: number; readonly tenant: number };
   readonly clusterId: ClusterId;
   readonly phase: Phase;
   readonly conditions: readonly Condition[];

@@ -34,7 +34,9 @@ export type WaitReason =
   | 'CellTerminating'
   | 'ObjectTerminating'
   | 'ForeignObject'
-  | 'InvalidGoal';
+  | 'InvalidGoal'
+  | 'LimitExceeded'
+  | 'Braked';
 
 export type NoopReason = 'Converged' | 'Gone';
 
@@ -53,6 +55,9 @@ export type WaitAction = Extract<Action, { do: 'wait' }>;
 
 export const isClusterAction = (action: Action): action is ClusterAction =>
   action.do === 'create' || action.do === 'replace' || action.do === 'delete';
+
+/** Whether an action takes a whole cell away: what the brake counts. */
+export const removesCell = (action: Action): boolean => action.do === 'delete' && action.key.kind === 'Namespace';
 
 export const actionKey = (action: ClusterAction): ObjectKey =>
   action.do === 'delete' ? action.key : keyOf(action.object);

@@ -1,5 +1,5 @@
 import { canonicalJson } from '../job/canonical.ts';
-import { type CellKind, type KubeObject, LABEL_PREFIX, LABELS } from './objects.ts';
+import { ANNOTATIONS, type CellKind, type KubeObject, LABEL_PREFIX, LABELS } from './objects.ts';
 
 /** One field that is not as the goal says. */
 export interface Drift {
@@ -40,6 +40,9 @@ function compare(path: string, wanted: unknown, found: unknown, allocated: Reado
   return canonicalJson(wanted) === canonicalJson(found) ? [] : [{ path, wanted: show(wanted), found: show(found) }];
 }
 
+/** Re-stamped by every write and never for their own sake. */
+const EPOCHS: ReadonlySet<string> = new Set(Object.values(ANNOTATIONS));
+
 /** Labels and annotations are shared with others: ours must be as we say, and nobody else may use our prefix. */
 function compareShared(field: 'labels' | 'annotations', wanted: KubeObject, found: KubeObject): Drift[] {
   const mine = wanted.metadata[field] ?? {};
@@ -47,7 +50,7 @@ function compareShared(field: 'labels' | 'annotations', wanted: KubeObject, foun
   const keys = [...new Set([...Object.keys(mine), ...Object.keys(theirs).filter((k) => k.startsWith(LABEL_PREFIX))])];
   return keys
     .sort()
-    .filter((key) => mine[key] !== theirs[key])
+    .filter((key) => mine[key] !== theirs[key] && !EPOCHS.has(key))
     .map((key) => ({ path: `metadata.${field}[${key}]`, wanted: show(mine[key]), found: show(theirs[key]) }));
 }
 

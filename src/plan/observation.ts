@@ -1,5 +1,5 @@
 import { contentHash } from '../job/canonical.ts';
-import type { KubeObject, ObservedObject } from './objects.ts';
+import { ANNOTATIONS, type KubeObject, type ObservedObject } from './objects.ts';
 
 /** What was last seen of one cell. */
 export interface CellObservation {
@@ -44,10 +44,11 @@ export interface ObservedPod {
   readonly unschedulable: string | null;
 }
 
-/** The part of an object that a goal speaks of: no status, no server-set metadata. */
+/** The part of an object that a goal speaks of: no status, no server-set metadata, no epochs. */
 export function comparable(object: KubeObject): Record<string, unknown> {
   const { metadata, status: _status, ...rest } = object;
-  return { ...rest, metadata: { labels: metadata.labels ?? {}, annotations: metadata.annotations ?? {} } };
+  const { [ANNOTATIONS.epoch]: _epoch, [ANNOTATIONS.deleting]: _mark, ...annotations } = metadata.annotations ?? {};
+  return { ...rest, metadata: { labels: metadata.labels ?? {}, annotations } };
 }
 
 /** Identifies what a goal asks of one object, or what the server made of it. */

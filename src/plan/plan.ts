@@ -1,4 +1,4 @@
-import { effectiveProblems, effectiveSpec } from '../job/defaults.ts';
+import { effectiveSpec } from '../job/defaults.ts';
 import type { Goal } from '../job/goal.ts';
 import { jobName, type StoreId } from '../job/ids.ts';
 import type { JobSpec } from '../job/spec.ts';
@@ -29,6 +29,16 @@ export interface PlanInput {
   readonly observed: CellObservation;
   /** Milliseconds since 1970. */
   readonly now: number;
+  /** What the brake answered to the removal that this plan came to before; left out while it has not been asked. */
+  readonly braked?: Braked;
+}
+
+/** The brake holds a removal back. */
+export interface Braked {
+  /** Milliseconds since 1970 at which to ask again. */
+  readonly until: number;
+  /** Removals that one window allows. */
+  readonly budget: number;
 }
 
 /**
@@ -38,7 +48,16 @@ export interface PlanInput {
  */
 export function plan(input: PlanInput): Action[] {
   const { content } = input.goal;
-  return content.kind === 'tombstone' ? planRemoval(input) : planCell(input, content.spec);
+  switch (content.kind) {
+    case 'tombstone':
+      return planRemoval(input);
+    case 'refused': {
+      const broken = content.problems.map((p) => `${p.path.join('.')}: found ${p.found}, expected ${p.expected}`);
+      return [wait(input, content.because, broken.join('; '))];
+    }
+    case 'spec':
+      return planCell(input, content.spec);
+  }
 }
 
 const wait = (input: PlanInput, reason: WaitReason, message: string): WaitAction => ({
@@ -60,6 +79,7 @@ function planRemoval(input: PlanInput): Action[] {
   if (isTerminating(namespace)) {
     return [wait(input, 'CellTerminating', `namespace ${namespace.metadata.name} is being deleted by Kubernetes`)];
   }
+  if (input.braked) return [brakedWait(input.braked)];
   return [
     {
       do: 'delete',
@@ -70,6 +90,13 @@ function planRemoval(input: PlanInput): Action[] {
     },
   ];
 }
+
+const brakedWait = ({ until, budget }: Braked): WaitAction => ({
+  do: 'wait',
+  until,
+  reason: 'Braked',
+  message: `more cells are being removed than the brake lets go (${budget} in ten minutes), so this one waits and its workers run on; if it is meant: bulkhead brake release --reason …`,
+});
 
 /** The namespace is gone or not ours: the job is gone too, unless something of it is still to be seen. */
 function planLeftovers(input: PlanInput, namespace: ObservedObject | undefined): Action[] {
@@ -82,16 +109,10 @@ function planLeftovers(input: PlanInput, namespace: ObservedObject | undefined):
 }
 
 function planCell(input: PlanInput, spec: JobSpec): Action[] {
-  const effective = effectiveSpec(spec);
-  const problems = effectiveProblems(effective);
-  if (problems.length > 0) {
-    const text = problems.map((p) => `${p.path.join('.')}: found ${p.found}, expected ${p.expected}`).join('; ');
-    return [wait(input, 'InvalidGoal', text)];
-  }
   const blocked = namespaceBlock(input);
   if (blocked) return [blocked];
   const { storeId, goal } = input;
-  const wanted = renderCell({ storeId, job: goal.job, revision: goal.revision, spec: effective });
+  const wanted = renderCell({ storeId, job: goal.job, revision: goal.revision, spec: effectiveSpec(spec) });
   const actions = [...planObjects(input, wanted), ...planPruning(input, wanted)];
   if (actions.length > 0) return actions;
   const rollout = rolloutWait(input.observed, wanted);
@@ -187,7 +208,10 @@ function replacement(wanted: KubeObject, found: ObservedObject): ObservedObject 
   };
 }
 
-/** Parts of the cell that an older revision needed and this one does not. Judged by revision, so a newer one's stay. */
+/**
+ * Parts of the cell that nothing asks for any more. Judged by revision, so a newer one's stay; the same one's may go, as
+ * the platform's defaults change a goal without a revision of the job.
+ */
 function planPruning(input: PlanInput, wanted: readonly KubeObject[]): Action[] {
   const { goal, storeId, observed } = input;
   const kept = new Set(wanted.map((object) => keyText(keyOf(object))));
@@ -195,7 +219,7 @@ function planPruning(input: PlanInput, wanted: readonly KubeObject[]): Action[] 
   return [...observed.objects.values()]
     .filter((found) => found.metadata.namespace === namespace && !kept.has(keyText(keyOf(found))))
     .filter((found) => ownership(found, storeId, goal.job.id) === 'ours' && !isTerminating(found))
-    .filter((found) => Number(found.metadata.labels?.[LABELS.revision]) < goal.revision)
+    .filter((found) => Number(found.metadata.labels?.[LABELS.revision]) <= goal.revision)
     .map((found) => ({
       do: 'delete',
       key: keyOf(found),

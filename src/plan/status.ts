@@ -1,7 +1,7 @@
 import type { Goal } from '../job/goal.ts';
 import type { ClusterId, StoreId } from '../job/ids.ts';
 import type { Condition, ConditionType, JobStatus, NextStep, Phase, WorkerCounts } from '../job/status.ts';
-import { type Action, actionText, actionWhy, isClusterAction } from './actions.ts';
+import { type Action, actionText, actionWhy, isClusterAction, type WaitReason } from './actions.ts';
 import { cellNamespace } from './names.ts';
 import { keyText } from './objects.ts';
 import type { CellObservation } from './observation.ts';
@@ -44,6 +44,7 @@ export function status(input: StatusInput): JobStatus {
   return {
     jobId: input.goal.job.id,
     observedRevision: input.goal.revision,
+    observedPlatform: platformOf(input.goal),
     clusterId: input.clusterId,
     phase: verdict.phase,
     conditions: conditions(verdict, input),
@@ -53,24 +54,37 @@ export function status(input: StatusInput): JobStatus {
   };
 }
 
+const platformOf = ({ platform }: Goal): JobStatus['observedPlatform'] => ({
+  all: platform.all?.revision ?? 0,
+  tenant: platform.tenant?.revision ?? 0,
+});
+
+/** Why nothing at all may be written for a job, whatever its goal. */
+export interface Withheld {
+  readonly reason: 'ClusterChanged' | 'StoreBehind' | 'FenceMissing';
+  /** What is the matter and what to do. */
+  readonly why: string;
+}
+
 /**
  * The status of a job whose cluster may not be touched: nothing is known of its workers, and only a person can decide.
  * What the status said of the workers is kept, since they may well run on where they were.
  */
 export function withheldStatus(
   input: Pick<StatusInput, 'storeId' | 'clusterId' | 'goal' | 'previous' | 'now'>,
-  why: string,
+  { reason, why }: Withheld,
 ): JobStatus {
-  const from = verdict('Waiting', 'ClusterChanged', why, { stalled: true, ready: 'Unknown' });
+  const from = verdict('Waiting', reason, why, { stalled: true, ready: 'Unknown' });
   return {
     jobId: input.goal.job.id,
     observedRevision: input.goal.revision,
+    observedPlatform: platformOf(input.goal),
     clusterId: input.clusterId,
     phase: from.phase,
     conditions: conditions(from, input),
     workers: input.previous?.workers ?? { desired: 0, ready: 0, restarts: 0 },
     cell: cellNamespace(input.storeId, input.goal.job),
-    next: [{ action: 'wait', why: `ClusterChanged: ${why}` }],
+    next: [{ action: 'wait', why: `${reason}: ${why}` }],
   };
 }
 
@@ -99,12 +113,14 @@ const verdict = (phase: Phase, reason: string, message: string, rest: Partial<Ve
   ...rest,
 });
 
+const NEED_A_PERSON: ReadonlySet<WaitReason> = new Set(['ForeignObject', 'InvalidGoal', 'LimitExceeded', 'Braked']);
+
 function judge(input: StatusInput, rollout: Rollout | null): Verdict {
   const { goal, actions, failure } = input;
   if (goal.content.kind === 'tombstone') return judgeRemoval(input);
   const block = actions.find((a) => a.do === 'wait' && a.reason !== 'WorkersStarting');
   if (block?.do === 'wait') {
-    const stalled = block.reason === 'ForeignObject' || block.reason === 'InvalidGoal';
+    const stalled = NEED_A_PERSON.has(block.reason);
     return verdict('Waiting', block.reason, block.message, { stalled, reconciling: !stalled });
   }
   if (failure) {
@@ -117,6 +133,8 @@ function judge(input: StatusInput, rollout: Rollout | null): Verdict {
     const message = `${changes} ${changes === 1 ? 'object has' : 'objects have'} to be written`;
     return verdict(rollout ? 'Progressing' : 'Pending', 'Applying', message, { reconciling: true });
   }
+  // A refused goal has a wait in its plan, which was met above.
+  if (goal.content.kind === 'refused') return verdict('Waiting', goal.content.because, '', { stalled: true });
   const { spec } = goal.content;
   return judgeWorkers(cellTrouble(input.observed, rollout, spec), rollout, spec.suspended === true);
 }
@@ -127,6 +145,9 @@ function judgeRemoval({ actions, failure }: StatusInput): Verdict {
   if (failure) {
     const { passing } = failure;
     return verdict('Deleting', failure.reason, failure.message, { stalled: !passing, reconciling: passing });
+  }
+  if (last?.do === 'wait' && last.reason === 'Braked') {
+    return verdict('Deleting', 'Braked', last.message, { stalled: true });
   }
   return verdict('Deleting', 'Removing', last ? actionWhy(last) : 'the cell is being removed', { reconciling: true });
 }

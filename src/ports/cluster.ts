@@ -74,5 +74,8 @@ export interface EpochFence {
   raise(
     fences: readonly Fence[],
     follows: (system: string) => Promise<boolean>,
-  ): Promise<{ readonly raised: readonly Fence[]; readonly behind: readonly { fence: Fence; found: Epoch }[] }>;
+  ): Promise<{
+    readonly raised: readonly Fence[];
+    readonly behind: readonly { readonly fence: Fence; readonly found: Epoch }[];
+  }>;
 }

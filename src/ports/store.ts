@@ -364,4 +364,3 @@ export interface Archivist {
    */
   restoreArchive(archive: StoreArchive): Promise<{ readonly jobs: number; readonly revisions: number }>;
 }
-

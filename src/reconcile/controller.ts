@@ -1,13 +1,21 @@
 import type { Goal } from '../job/goal.ts';
-import { type ClusterId, type JobId, jobName, type StoreId } from '../job/ids.ts';
-import type { JobStatus } from '../job/status.ts';
+import { type ClusterId, type JobId, jobName, type Shard, type StoreId, shardOf } from '../job/ids.ts';
 import { cellNamespace } from '../plan/names.ts';
 import type { ClusterError } from '../ports/cluster.ts';
 import { errorFields, type Log } from '../ports/log.ts';
-import { type Fence, type JobEvent, type StatusStore, StoreError, type TurnRecorder } from '../ports/store.ts';
+import {
+  type Brake,
+  type ChangeReader,
+  type Fence,
+  type GoalReader,
+  type JobEvent,
+  StoreError,
+  type TurnRecorder,
+} from '../ports/store.ts';
 import type { GoalFeed } from './goal-feed.ts';
 import { KeyQueue } from './queue.ts';
 import { type CellView, type ReconcileResult, reconcile } from './reconciler.ts';
+import { RunningWork } from './running-work.ts';
 
 /** Jobs worked on at the same time: enough to keep an API server busy. Failing ones may take half of the places. */
 const CONCURRENCY = 16;
@@ -15,13 +23,16 @@ const MAX_TROUBLED = CONCURRENCY / 2;
 
 export interface ControllerDeps {
   readonly storeId: StoreId;
-  readonly goals: GoalFeed;
-  readonly statuses: StatusStore & TurnRecorder;
+  readonly feed: Pick<GoalFeed, 'load'>;
+  readonly store: TurnRecorder &
+    Pick<Brake, 'reserveRemoval'> &
+    Pick<GoalReader, 'heads'> &
+    Pick<ChangeReader, 'jobsOf'>;
   readonly log: Log;
-  /** The current proof of ownership; null means: write nothing. */
-  readonly fence: () => Fence | null;
-  /** The store says that the fence is outdated. */
-  readonly onFenced: () => void;
+  /** The current proof of ownership of a shard; null means: write nothing for its jobs. */
+  readonly fence: (shard: Shard) => Fence | null;
+  /** The store or the cluster says that this fence is outdated. */
+  readonly onFenced: (fence: Fence) => void;
   /** The store does not answer: said once for all jobs. */
   readonly onStoreTrouble: (error: StoreError) => void;
   /** The API server does not take our credentials any more: a matter of the connection, not of a job. */
@@ -32,138 +43,156 @@ export interface ControllerDeps {
 export interface ActiveCluster {
   readonly clusterId: ClusterId;
   readonly cell: CellView;
+  /** Ids of the jobs that have something in the cluster, whatever the store knows of them. */
+  readonly jobsSeen: () => Iterable<JobId>;
 }
 
 /**
  * Turns hints into reconciles: a queue of keys, a bounded number of workers, and what is needed to wake the right jobs.
- * It is active only between {@link activate} and {@link deactivate}; outside of that it touches nothing.
+ * It acts for the shards between {@link activate} and {@link deactivate}; for all other jobs it touches nothing.
  */
 export class Controller {
   readonly #deps: ControllerDeps;
   readonly #queue: KeyQueue<JobId>;
-  readonly #previous = new Map<JobId, JobStatus>();
+  readonly #work = new RunningWork();
+  readonly #shards = new Set<Shard>();
   /** What was done but could not be recorded yet. */
   readonly #unrecorded = new Map<JobId, readonly JobEvent[]>();
   /** Whose cell a namespace is: several jobs while an earlier one of the same name still ends. */
   readonly #tenants = new Map<string, Set<JobId>>();
+  readonly #braked = new Set<JobId>();
   readonly #orphans = new Set<string>();
-  #active: ActiveCluster | null = null;
-  /** Grows with each start and stop, so that a start that took long does not undo a stop. */
-  #era = 0;
-  #running = 0;
-  #idle: (() => void)[] = [];
+  #cluster: ActiveCluster | null = null;
 
   constructor(deps: ControllerDeps) {
     this.#deps = deps;
     this.#queue = new KeyQueue<JobId>(() => this.#pump(), MAX_TROUBLED);
   }
 
-  /**
-   * Starts to act. Reads what was last stored, so that an unchanged job's status is not written again.
-   * @returns whether it acts now; false when {@link deactivate} came in between
-   * @throws StoreError
-   */
-  async activate(cluster: ActiveCluster): Promise<boolean> {
-    this.#era += 1;
-    const era = this.#era;
-    const stored = await this.#deps.statuses.statuses(await this.#deps.goals.ids());
-    if (era !== this.#era) return false;
-    this.#previous.clear();
-    for (const { status } of stored) this.#previous.set(status.jobId, status);
-    this.#active = cluster;
-    this.#deps.goals.forget();
-    await this.#deps.goals.resync();
-    return era === this.#era;
+  /** Begins to act for these shards, and looks at each of their jobs. @throws StoreError */
+  async activate(cluster: ActiveCluster, shards: readonly Shard[]): Promise<void> {
+    this.#cluster = cluster;
+    // First active, then read: what changes in between is woken, not missed.
+    for (const shard of shards) this.#shards.add(shard);
+    await this.#wakeAll(shards);
+    const wanted = new Set(shards);
+    for (const id of cluster.jobsSeen()) if (wanted.has(shardOf(id))) this.wake(id);
   }
 
-  /** Stops to act; reconciles in hand stop before their next write. */
-  deactivate(): void {
-    this.#era += 1;
-    this.#active = null;
-    this.#queue.clear();
-    this.#tenants.clear();
+  /** Stops to act for these shards, or for all; reconciles in hand stop before their next write. */
+  deactivate(shards?: readonly Shard[]): void {
+    const leaving = shards ?? [...this.#shards];
+    for (const shard of leaving) this.#shards.delete(shard);
+    const isInactive = (id: JobId) => !this.#shards.has(shardOf(id));
+    this.#queue.drop(isInactive);
+    for (const id of [...this.#braked].filter(isInactive)) this.#braked.delete(id);
+    for (const [namespace, jobs] of this.#tenants) {
+      for (const id of [...jobs].filter(isInactive)) jobs.delete(id);
+      if (jobs.size === 0) this.#tenants.delete(namespace);
+    }
+    if (this.#shards.size === 0) this.#cluster = null;
   }
 
   /** This job's goal may have changed. */
   wake(id: JobId): void {
-    if (this.#active) this.#queue.add(id);
+    if (this.#acts(id)) this.#queue.add(id);
+  }
+
+  /** Looks at every job again. @throws StoreError */
+  async wakeEverything(): Promise<void> {
+    await this.#wakeAll([...this.#shards]);
+  }
+
+  /** What the platform says to a tenant (null: to all) has changed. @throws StoreError */
+  async wakeTenant(tenant: string | null): Promise<void> {
+    if (this.#shards.size === 0) return;
+    for (const id of await this.#deps.store.jobsOf(tenant, [...this.#shards])) this.wake(id);
+  }
+
+  /** The brake may have been released. */
+  wakeBraked(): void {
+    for (const id of this.#braked) this.wake(id);
   }
 
   /** Something changed in this namespace. */
   wakeNamespace(namespace: string, labelledJob: JobId | null): void {
-    if (!this.#active) return;
-    for (const id of this.#tenants.get(namespace) ?? []) this.#queue.hint(id);
-    if (labelledJob) this.#queue.hint(labelledJob);
+    const jobs = new Set(this.#tenants.get(namespace));
+    if (labelledJob) jobs.add(labelledJob);
+    for (const id of jobs) if (this.#acts(id)) this.#queue.hint(id);
   }
 
-  /** Resolves when no reconcile is in hand. */
-  async drained(): Promise<void> {
-    if (this.#running === 0) return;
-    await new Promise<void>((resolve) => this.#idle.push(resolve));
+  /** Resolves when no reconcile of these shards, or of any, is in hand. */
+  async drained(shards?: readonly Shard[]): Promise<void> {
+    await this.#work.drained(shards);
+  }
+
+  #acts(id: JobId): boolean {
+    return this.#cluster !== null && this.#shards.has(shardOf(id));
+  }
+
+  async #wakeAll(shards: readonly Shard[]): Promise<void> {
+    if (shards.length === 0) return;
+    for (const { jobId } of await this.#deps.store.heads(shards)) this.wake(jobId);
   }
 
   #pump(): void {
-    while (this.#active && this.#running < CONCURRENCY) {
+    while (this.#cluster && this.#work.count < CONCURRENCY) {
       const id = this.#queue.take();
       if (!id) return;
-      this.#running += 1;
-      void this.#work(id, this.#active).finally(() => {
-        this.#running -= 1;
-        this.#queue.done(id);
-        if (this.#running === 0) for (const resolve of this.#idle.splice(0)) resolve();
-        this.#pump();
-      });
+      const cluster = this.#cluster;
+      void this.#work
+        .during(shardOf(id), () => this.#turn(id, cluster))
+        .finally(() => {
+          this.#queue.done(id);
+          this.#pump();
+        });
     }
   }
 
-  async #work(id: JobId, cluster: ActiveCluster): Promise<void> {
+  async #turn(id: JobId, cluster: ActiveCluster): Promise<void> {
+    const shard = shardOf(id);
+    const fence = () => (this.#cluster === cluster && this.#shards.has(shard) ? this.#deps.fence(shard) : null);
     try {
-      const goal = await this.#deps.goals.load(id);
-      if (!goal) return this.#orphan(id);
+      const loaded = await this.#deps.feed.load(id);
+      if (!loaded) return this.#orphan(id);
+      const { goal, previous } = loaded;
       this.#remember(goal);
       const result = await reconcile({
         storeId: this.#deps.storeId,
         clusterId: cluster.clusterId,
         goal,
-        previous: await this.#stored(goal),
+        previous,
         cell: cluster.cell,
-        mayWrite: () => this.#active === cluster && this.#deps.fence() !== null,
+        fence,
+        reserveRemoval: (current) => this.#deps.store.reserveRemoval(current, id, goal.revision),
         now: Date.now,
       });
+      if (result.refused) return this.#deps.onFenced(result.refused);
       if (result.connectionError?.kind === 'unauthorized') this.#deps.onUnauthorized(result.connectionError);
       // What a connection that we closed ourselves says of a job is not true of the job.
-      if (result.connectionError && this.#active !== cluster) return;
-      await this.#save(id, result);
-      this.#schedule(id, goal, result, cluster);
+      if (result.connectionError && this.#cluster !== cluster) return;
+      await this.#save(id, result, fence());
+      if (fence()) this.#schedule(id, goal, result);
     } catch (error) {
-      this.#failed(id, error);
+      this.#failed(id, error, fence());
     }
   }
 
-  /** What was last stored of the job. Removed jobs take no memory, so theirs is asked for. */
-  async #stored({ job, content }: Goal): Promise<JobStatus | null> {
-    const known = this.#previous.get(job.id);
-    if (known || content.kind === 'spec') return known ?? null;
-    const [stored] = await this.#deps.statuses.statuses([job.id]);
-    return stored?.status ?? null;
-  }
-
   /** What cannot be recorded now is recorded with the job's next turn. */
-  async #save(id: JobId, { changed, status, events: fresh }: ReconcileResult): Promise<void> {
+  async #save(id: JobId, { changed, status, events: fresh }: ReconcileResult, fence: Fence | null): Promise<void> {
     const events = [...(this.#unrecorded.get(id) ?? []), ...fresh];
     if (!changed && events.length === 0) return;
     if (events.length > 0) this.#unrecorded.set(id, events);
-    const fence = this.#deps.fence();
     if (!fence) return;
-    await this.#deps.statuses.record(fence, { status: changed ? status : null, events });
+    await this.#deps.store.record(fence, { status: changed ? status : null, events });
     this.#unrecorded.delete(id);
-    this.#previous.set(id, status);
   }
 
-  #schedule(id: JobId, goal: Goal, result: ReconcileResult, cluster: ActiveCluster): void {
-    if (this.#active !== cluster) return;
+  #schedule(id: JobId, goal: Goal, result: ReconcileResult): void {
     const { next } = result;
     if (result.status.phase === 'Gone') this.#forget(goal, result.changed);
+    if (result.braked) this.#braked.add(id);
+    else this.#braked.delete(id);
     if (next.kind !== 'retry') {
       if (result.wrote) this.#queue.slowDown(id);
       else this.#queue.succeeded(id);
@@ -179,11 +208,12 @@ export class Controller {
     }
   }
 
-  #failed(id: JobId, error: unknown): void {
+  #failed(id: JobId, error: unknown, fence: Fence | null): void {
     if (error instanceof StoreError && error.kind === 'fenced') {
-      this.#deps.onFenced();
+      if (fence) this.#deps.onFenced(fence);
       return;
     }
+    if (!fence) return;
     const afterMs = this.#queue.retry(id);
     if (error instanceof StoreError) {
       this.#deps.onStoreTrouble(error);
@@ -210,7 +240,6 @@ export class Controller {
     const others = this.#tenants.get(namespace) ?? new Set<JobId>();
     others.delete(goal.job.id);
     if (others.size === 0) this.#tenants.delete(namespace);
-    this.#previous.delete(goal.job.id);
     this.#queue.forget(goal.job.id);
     if (isNews) this.#deps.log.info({ job: jobName(goal.job) }, 'the job is gone');
     for (const id of others) this.wake(id);

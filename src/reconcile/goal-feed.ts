@@ -1,84 +1,139 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Goal } from '../job/goal.ts';
 import type { JobId, Revision } from '../job/ids.ts';
-import type { GoalReader } from '../ports/store.ts';
+import type { JobStatus } from '../job/status.ts';
+import type { ChangeReader, Cursor, GoalReader, StatusStore } from '../ports/store.ts';
 
-/** The truth, read again this often whatever the hints said; a lost hint costs at most this (faults.md row 9: ≤ 30 s). */
-export const RESYNC_EVERY_MS = 15_000;
+/** Changes are read this often whatever the hints said; a lost hint costs at most this (faults.md row 9: ≤ 30 s). */
+export const POLL_EVERY_MS = 5_000;
 /** Goals asked for within this time are read by one query. */
 const BATCH_WINDOW_MS = 2;
 
+/** A job's goal, and what was last stored of it. */
+export interface LoadedJob {
+  readonly goal: Goal;
+  readonly previous: JobStatus | null;
+}
+
+export interface FeedHandlers {
+  readonly onChanged: (id: JobId) => void;
+  /** What the platform says has changed, for a tenant or (null) for all. */
+  readonly onPlatform: (tenant: string | null) => Promise<void>;
+  /** Nothing is known of what was missed: everything has to be read. */
+  readonly onEverything: () => Promise<void>;
+}
+
+interface Waiter {
+  readonly resolve: (job: LoadedJob | null) => void;
+  readonly reject: (error: unknown) => void;
+}
+
 /**
- * Which goals are new, and their contents. A hint only says "look at this key now"; the regular resync compares every
- * head with what was last seen, by one query whatever the number of jobs.
+ * Which goals are new, and their contents. A hint only says "look at this key now"; the cursor over commits finds
+ * whatever the hints missed. Neither its memory nor its queries grow with the number of jobs.
  */
 export class GoalFeed {
-  readonly #reader: GoalReader;
-  readonly #onChanged: (id: JobId) => void;
-  readonly #seen = new Map<JobId, Revision>();
-  #batch: Map<JobId, ((goal: Goal | null) => void)[]> = new Map();
-  #batchFailed: ((error: unknown) => void)[] = [];
+  readonly #reader: GoalReader & ChangeReader & StatusStore;
+  readonly #handlers: FeedHandlers;
+  #cursor: Cursor | null = null;
+  /** What the last poll reported: seen again while an open transaction holds the horizon back. */
+  #reported: { readonly jobs: ReadonlyMap<JobId, Revision>; readonly platforms: ReadonlyMap<string, Revision> };
+  #polling: Promise<void> | null = null;
+  #again = false;
+  #lagMs = 0;
+  #batch = new Map<JobId, Waiter[]>();
 
-  constructor(reader: GoalReader, onChanged: (id: JobId) => void) {
+  constructor(reader: GoalReader & ChangeReader & StatusStore, handlers: FeedHandlers) {
     this.#reader = reader;
-    this.#onChanged = onChanged;
+    this.#handlers = handlers;
+    this.#reported = { jobs: new Map(), platforms: new Map() };
   }
 
-  /** Compares all heads with what was seen and reports those that differ. @throws StoreError */
-  async resync(): Promise<void> {
-    const heads = await this.#reader.heads();
-    const present = new Set(heads.map((head) => head.jobId));
-    for (const { jobId, revision } of heads) {
-      if (this.#seen.get(jobId) === revision) continue;
-      this.#seen.set(jobId, revision);
-      this.#onChanged(jobId);
+  /** How far open transactions hold the cursor back, in milliseconds. */
+  get lagMs(): number {
+    return this.#lagMs;
+  }
+
+  /** Reads on from the cursor; calls at the same time share one read that begins after the last of them. @throws StoreError */
+  async poll(): Promise<void> {
+    if (this.#polling !== null) {
+      this.#again = true;
+      return this.#polling;
     }
-    // No command: a job that is not listed any more is only forgotten here, so that memory does not grow.
-    for (const id of this.#seen.keys()) if (!present.has(id)) this.#seen.delete(id);
+    this.#polling = this.#pollAll().finally(() => {
+      this.#polling = null;
+    });
+    return this.#polling;
   }
 
-  /** Every job that needs somebody. One query. @throws StoreError */
-  async ids(): Promise<JobId[]> {
-    return (await this.#reader.heads()).map((head) => head.jobId);
-  }
-
-  /** Resyncs at once and then regularly until `signal` aborts; `onError` hears of each failure. */
-  async run(onResynced: () => void, onError: (error: unknown) => void, signal: AbortSignal): Promise<void> {
+  /** Polls at once and then regularly until `signal` aborts. @param each runs after every poll */
+  async run(
+    handlers: { readonly each: () => Promise<void>; readonly onError: (error: unknown) => void },
+    signal: AbortSignal,
+  ): Promise<void> {
     while (!signal.aborted) {
       try {
-        await this.resync();
-        onResynced();
+        await this.poll();
+        await handlers.each();
       } catch (error) {
-        onError(error);
+        handlers.onError(error);
       }
-      await sleep(RESYNC_EVERY_MS, undefined, { signal }).catch(() => undefined);
+      await sleep(POLL_EVERY_MS, undefined, { signal }).catch(() => undefined);
     }
   }
 
-  /** Reports every job again at the next resync. */
-  forget(): void {
-    this.#seen.clear();
-  }
-
-  /** The newest goal; null for an id that the store never gave. Calls at about the same time share a query. @throws StoreError */
-  load(id: JobId): Promise<Goal | null> {
+  /** null for an id that the store never gave. Calls at about the same time share their queries. @throws StoreError */
+  load(id: JobId): Promise<LoadedJob | null> {
     return new Promise((resolve, reject) => {
       if (this.#batch.size === 0) setTimeout(() => void this.#flush(), BATCH_WINDOW_MS);
-      this.#batch.set(id, [...(this.#batch.get(id) ?? []), resolve]);
-      this.#batchFailed.push(reject);
+      this.#batch.set(id, [...(this.#batch.get(id) ?? []), { resolve, reject }]);
     });
+  }
+
+  async #pollAll(): Promise<void> {
+    do {
+      this.#again = false;
+      await this.#pollOnce();
+    } while (this.#again);
+  }
+
+  async #pollOnce(): Promise<void> {
+    const changes = this.#cursor && (await this.#reader.changesSince(this.#cursor));
+    if (!changes) {
+      // First the place to go on from, then everything: what is committed in between is met twice and never missed.
+      const cursor = await this.#reader.cursor();
+      await this.#handlers.onEverything();
+      this.#cursor = cursor;
+      this.#reported = { jobs: new Map(), platforms: new Map() };
+      return;
+    }
+    const before = this.#reported;
+    for (const { jobId, revision } of changes.jobs) {
+      if (before.jobs.get(jobId) !== revision) this.#handlers.onChanged(jobId);
+    }
+    for (const { tenant, revision } of changes.platforms) {
+      if (before.platforms.get(tenant ?? '') !== revision) await this.#handlers.onPlatform(tenant);
+    }
+    // Only after the handlers: what they could not do is reported again by the next poll.
+    this.#reported = {
+      jobs: new Map(changes.jobs.map((head) => [head.jobId, head.revision])),
+      platforms: new Map(changes.platforms.map(({ tenant, revision }) => [tenant ?? '', revision])),
+    };
+    this.#cursor = changes.cursor;
+    this.#lagMs = changes.lagMs;
   }
 
   async #flush(): Promise<void> {
     const batch = this.#batch;
-    const failed = this.#batchFailed;
     this.#batch = new Map();
-    this.#batchFailed = [];
     try {
-      const goals = new Map((await this.#reader.goals([...batch.keys()])).map((goal) => [goal.job.id, goal]));
-      for (const [id, waiters] of batch) for (const resolve of waiters) resolve(goals.get(id) ?? null);
+      const ids = [...batch.keys()];
+      const [goals, stored] = await Promise.all([this.#reader.goals(ids), this.#reader.statuses(ids)]);
+      const statuses = new Map(stored.map(({ status }) => [status.jobId, status]));
+      const jobs = new Map(goals.map((goal) => [goal.job.id, { goal, previous: statuses.get(goal.job.id) ?? null }]));
+      for (const [id, waiters] of batch) for (const { resolve } of waiters) resolve(jobs.get(id) ?? null);
     } catch (error) {
-      for (const reject of failed) reject(error);
+      for (const waiters of batch.values()) for (const { reject } of waiters) reject(error);
     }
   }
 }

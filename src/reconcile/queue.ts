@@ -132,11 +132,16 @@ export class KeyQueue<K extends string> {
     if (again === 'hint') this.hint(key);
   }
 
-  /** Drops everything but the keys being worked on. */
-  clear(): void {
-    for (const { timer } of this.#timers.values()) clearTimeout(timer);
-    for (const part of [this.#timers, this.#ready, this.#troubled, this.#again]) part.clear();
-    for (const part of [this.#failures, this.#repairs, this.#notBefore]) part.clear();
+  /** Drops these keys, whatever they wait for; one that is being worked on is not done again. */
+  drop(isLeaving: (key: K) => boolean): void {
+    const waiting = [this.#timers, this.#ready, this.#troubled, this.#again].flatMap((part) => [...part.keys()]);
+    const remembered = [this.#failures, this.#repairs, this.#notBefore].flatMap((part) => [...part.keys()]);
+    for (const key of new Set([...waiting, ...remembered].filter(isLeaving))) {
+      this.forget(key);
+      this.#ready.delete(key);
+      this.#troubled.delete(key);
+      this.#again.delete(key);
+    }
   }
 
   #makeReady(key: K): void {

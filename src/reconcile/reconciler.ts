@@ -2,17 +2,19 @@ import { canonicalJson } from '../job/canonical.ts';
 import type { Goal } from '../job/goal.ts';
 import type { ClusterId, StoreId } from '../job/ids.ts';
 import type { JobStatus } from '../job/status.ts';
-import { type Action, actionKey, type ClusterAction, isClusterAction } from '../plan/actions.ts';
+import { type Action, actionKey, type ClusterAction, isClusterAction, removesCell } from '../plan/actions.ts';
 import { cellNamespace } from '../plan/names.ts';
 import { keyText, LABELS, type ObservedObject, shortKey } from '../plan/objects.ts';
 import type { CellObservation } from '../plan/observation.ts';
-import { plan } from '../plan/plan.ts';
+import { type Braked, plan } from '../plan/plan.ts';
 import { status } from '../plan/status.ts';
 import { type ActionExecutor, ClusterError } from '../ports/cluster.ts';
-import type { JobEvent } from '../ports/store.ts';
+import type { BrakeVerdict, Fence, JobEvent } from '../ports/store.ts';
 
 /** A plan that acts may bring up new work (an object met at our name); more rounds than this are another try's. */
 const MAX_ROUNDS = 6;
+/** A braked removal asks again this often, so that a release that no hint told of is found. */
+const ASK_AGAIN_MS = 30_000;
 
 /** The cluster as one reconcile sees it. */
 export interface CellView {
@@ -29,8 +31,10 @@ export interface ReconcileInput {
   readonly goal: Goal;
   readonly previous: JobStatus | null;
   readonly cell: CellView;
-  /** Asked before every write: false once we no longer own the work. */
-  readonly mayWrite: () => boolean;
+  /** Asked before every write: null once we no longer own the job's shard. */
+  readonly fence: () => Fence | null;
+  /** Asks the brake before a cell is removed. @throws StoreError */
+  readonly reserveRemoval: (fence: Fence) => Promise<BrakeVerdict>;
   readonly now: () => number;
 }
 
@@ -49,6 +53,10 @@ export interface ReconcileResult {
   readonly wrote: boolean;
   /** Set when the fault lies with the connection, not with the job. */
   readonly connectionError: ClusterError | null;
+  /** The fence that the cluster refused: the shard is another replica's, and nothing here may be stored. */
+  readonly refused: Fence | null;
+  /** Whether a removal waits for the brake. */
+  readonly braked: boolean;
 }
 
 interface Progress {
@@ -56,18 +64,42 @@ interface Progress {
   /** Objects met at our names that the watches do not show: not ours, or not ours any more. */
   readonly met: Map<string, ObservedObject>;
   failure: ClusterError | null;
+  braked: Braked | null;
+  /** The fence under which was written last. */
+  fence: Fence | null;
 }
 
-/** One job, one turn: observe, plan, apply; what is to be stored is returned. Never throws for a fault of the cluster. */
+/**
+ * One job, one turn: observe, plan, apply; what is to be stored is returned. Never throws for a fault of the cluster.
+ * @throws StoreError when the brake cannot be asked
+ */
 export async function reconcile(input: ReconcileInput): Promise<ReconcileResult> {
-  const progress: Progress = { events: [], met: new Map(), failure: null };
+  const progress: Progress = { events: [], met: new Map(), failure: null, braked: null, fence: null };
   let actions: Action[] = [];
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
-    actions = plan({ storeId: input.storeId, goal: input.goal, observed: observe(input, progress), now: input.now() });
+    actions = planNow(input, progress);
+    if (actions.some(removesCell) && (await isBraked(input, progress))) actions = planNow(input, progress);
     const writes = actions.filter(isClusterAction);
     if (writes.length === 0 || !(await applyAll(input, writes, progress))) break;
   }
   return conclude(input, actions, progress);
+}
+
+function planNow(input: ReconcileInput, progress: Progress): Action[] {
+  const { storeId, goal } = input;
+  const observed = observe(input, progress);
+  return plan({ storeId, goal, observed, now: input.now(), ...(progress.braked && { braked: progress.braked }) });
+}
+
+/** Reserves the removal that the plan came to. Without a fence nothing is asked, since nothing may be written either. */
+async function isBraked(input: ReconcileInput, progress: Progress): Promise<boolean> {
+  const fence = input.fence();
+  if (!fence) return false;
+  const verdict = await input.reserveRemoval(fence);
+  if (verdict.kind === 'granted') return false;
+  const until = Math.min(verdict.until.getTime(), input.now() + ASK_AGAIN_MS);
+  progress.braked = { until, budget: verdict.budget };
+  return true;
 }
 
 function observe({ cell, storeId, goal }: ReconcileInput, { met }: Progress): CellObservation {
@@ -79,9 +111,11 @@ function observe({ cell, storeId, goal }: ReconcileInput, { met }: Progress): Ce
 /** In order, and no further than the first that fails. @returns whether planning again makes sense */
 async function applyAll(input: ReconcileInput, writes: readonly ClusterAction[], progress: Progress): Promise<boolean> {
   for (const action of writes) {
-    if (!input.mayWrite()) return false;
+    const fence = input.fence();
+    if (!fence) return false;
+    progress.fence = fence;
     try {
-      await applyOne(input, action, progress);
+      await applyOne(input, action, fence, progress);
     } catch (error) {
       if (!(error instanceof ClusterError)) throw error;
       if (error.kind === 'conflict' || error.kind === 'gone') return refresh(input, action, progress, error);
@@ -92,8 +126,8 @@ async function applyAll(input: ReconcileInput, writes: readonly ClusterAction[],
   return true;
 }
 
-async function applyOne(input: ReconcileInput, action: ClusterAction, progress: Progress): Promise<void> {
-  const stored = await input.cell.executor.execute(action);
+async function applyOne(input: ReconcileInput, action: ClusterAction, fence: Fence, progress: Progress): Promise<void> {
+  const stored = await input.cell.executor.execute(action, fence);
   progress.events.push({
     jobId: input.goal.job.id,
     revision: input.goal.revision,
@@ -163,6 +197,8 @@ function conclude(input: ReconcileInput, actions: readonly Action[], progress: P
     next: nextTurn(actions, failure),
     wrote: progress.events.length > 0,
     connectionError: connection ? failure : null,
+    refused: failure?.kind === 'fenced' ? progress.fence : null,
+    braked: progress.braked !== null,
   };
 }
 
@@ -175,6 +211,8 @@ const FAILURE_REASONS: Record<ClusterError['kind'], string> = {
   terminating: 'NamespaceTerminating',
   invalid: 'ObjectRefused',
   forbidden: 'Forbidden',
+  fenced: 'Fenced',
+  unfenced: 'FenceMissing',
   unauthorized: 'Unauthorized',
   throttled: 'Throttled',
   unavailable: 'ClusterUnavailable',
