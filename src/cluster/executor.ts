@@ -1,13 +1,20 @@
 import type { ClusterAction } from '../plan/actions.ts';
-import { keyOf, MANAGER, type ObjectKey, type ObservedObject } from '../plan/objects.ts';
+import { ANNOTATIONS, type KubeObject, keyOf, MANAGER, type ObjectKey, type ObservedObject } from '../plan/objects.ts';
 import { type ActionExecutor, ClusterError } from '../ports/cluster.ts';
+import type { Fence } from '../ports/store.ts';
 import { decodeObject } from './decode.ts';
+import { fenceMark } from './epoch-fence-data.ts';
 import { createPath, objectPath } from './paths.ts';
-import type { Transport } from './transport.ts';
+import { MERGE_PATCH, type Transport } from './transport.ts';
 
 const WRITE_QUERY = { fieldManager: MANAGER, fieldValidation: 'Strict' };
 
-/** Executes single actions against the API server. What is not sure to be meant is refused by a precondition there. */
+type Delete = Extract<ClusterAction, { do: 'delete' }>;
+
+/**
+ * Executes single actions against the API server. What is not sure to be meant is refused by a precondition there, and
+ * what is not ours to write any more by the fence: every write says under which epoch it is made.
+ */
 export class KubernetesExecutor implements ActionExecutor {
   readonly #transport: Transport;
 
@@ -15,27 +22,44 @@ export class KubernetesExecutor implements ActionExecutor {
     this.#transport = transport;
   }
 
-  async execute(action: ClusterAction): Promise<ObservedObject | null> {
+  async execute(action: ClusterAction, fence: Fence): Promise<ObservedObject | null> {
     switch (action.do) {
       case 'create': {
-        const path = createPath(keyOf(action.object));
-        const raw = await this.#transport.call('POST', path, { query: WRITE_QUERY, body: action.object });
-        return decodeObject(action.object.kind, raw);
+        const body = stamped(action.object, fence);
+        const raw = await this.#transport.call('POST', createPath(keyOf(body)), { query: WRITE_QUERY, body });
+        return decodeObject(body.kind, raw);
       }
       case 'replace': {
         // The body carries uid and resourceVersion: a changed or re-made object answers 409.
-        const path = objectPath(keyOf(action.object));
-        const raw = await this.#transport.call('PUT', path, { query: WRITE_QUERY, body: action.object });
-        return decodeObject(action.object.kind, raw);
+        const body = stamped(action.object, fence);
+        const raw = await this.#transport.call('PUT', objectPath(keyOf(body)), { query: WRITE_QUERY, body });
+        return decodeObject(body.kind, raw);
       }
-      case 'delete': {
-        const { uid, resourceVersion } = action;
-        const preconditions = { uid, ...(resourceVersion !== null && { resourceVersion }) };
-        const body = { apiVersion: 'v1', kind: 'DeleteOptions', propagationPolicy: 'Background', preconditions };
-        await this.#transport.call('DELETE', objectPath(action.key), { body });
+      case 'delete':
+        await this.#delete(action, fence);
         return null;
-      }
     }
+  }
+
+  /**
+   * A DELETE carries no object that could say its epoch, so the object itself is marked with it first; the policy takes
+   * a DELETE only of an object whose mark the fence still names. After a failure in between, the same mark is set again,
+   * which writes nothing.
+   */
+  async #delete(action: Delete, fence: Fence): Promise<void> {
+    const { key, uid } = action;
+    const { resourceVersion } = (await this.#mark(action, fence)).metadata;
+    const preconditions = { uid, ...(action.resourceVersion !== null && { resourceVersion }) };
+    const body = { apiVersion: 'v1', kind: 'DeleteOptions', propagationPolicy: 'Background', preconditions };
+    await this.#transport.call('DELETE', objectPath(key), { body });
+  }
+
+  async #mark({ key, uid, resourceVersion }: Delete, fence: Fence): Promise<ObservedObject> {
+    const mark = fenceMark(fence);
+    const annotations = { [ANNOTATIONS.epoch]: mark, [ANNOTATIONS.deleting]: mark };
+    const body = { metadata: { uid, ...(resourceVersion !== null && { resourceVersion }), annotations } };
+    const options = { query: WRITE_QUERY, body, contentType: MERGE_PATCH };
+    return decodeObject(key.kind, await this.#transport.call('PATCH', objectPath(key), options));
   }
 
   async read(key: ObjectKey): Promise<ObservedObject | null> {
@@ -46,4 +70,11 @@ export class KubernetesExecutor implements ActionExecutor {
       throw error;
     }
   }
+}
+
+/** The object under the fence's epoch. What is written is wanted, so a mark that an earlier delete left goes. */
+function stamped(object: KubeObject, fence: Fence): KubeObject {
+  const { [ANNOTATIONS.deleting]: _mark, ...others } = object.metadata.annotations ?? {};
+  const annotations = { ...others, [ANNOTATIONS.epoch]: fenceMark(fence) };
+  return { ...object, metadata: { ...object.metadata, annotations } };
 }

@@ -15,6 +15,11 @@ const MAX_RETRY_AFTER_MS = 60_000;
 export const USER_AGENT = 'bulkhead';
 /** A token read from a file or made by a plugin is asked for again after this time. */
 const HEADERS_MAX_AGE_MS = 30_000;
+export const MERGE_PATCH = 'application/merge-patch+json';
+/** How the API server quotes our policy (manifests/admission) when it refuses something by it. */
+const FENCE_POLICY = "ValidatingAdmissionPolicy 'bulkhead-fence'";
+/** What it says of a policy that cannot be evaluated for lack of its parameter, the fence itself. */
+const NO_FENCE = 'failed to configure binding';
 
 export interface CallOptions {
   readonly query?: Readonly<Record<string, string>>;
@@ -31,7 +36,7 @@ const statusSchema = z.object({
   reason: z.string().optional(),
   details: z
     .object({
-      causes: z.array(z.object({ reason: z.string().optional() })).optional(),
+      causes: z.array(z.object({ reason: z.string().optional(), field: z.string().optional() })).optional(),
       retryAfterSeconds: z.number().optional(),
     })
     .optional(),
@@ -160,9 +165,14 @@ function broken(what: string, error: unknown): ClusterError {
   return new ClusterError('unavailable', `${what}: ${text}`, { cause });
 }
 
-function kindOf(status: number, terminating: boolean): ClusterErrorKind {
-  if (terminating) return 'terminating';
-  switch (status) {
+type Status = z.infer<typeof statusSchema>;
+
+function kindOf(code: number, { message = '', details }: Status): ClusterErrorKind {
+  if (message.includes(FENCE_POLICY)) return message.includes(NO_FENCE) ? 'unfenced' : 'fenced';
+  if (details?.causes?.some((cause) => cause.reason === 'NamespaceTerminating')) return 'terminating';
+  // A patch that names the UID of an object that was made anew meanwhile: for a PUT that is a 409.
+  if (code === 422 && details?.causes?.some((cause) => cause.field === 'metadata.uid')) return 'conflict';
+  switch (code) {
     case 401:
       return 'unauthorized';
     case 403:
@@ -187,15 +197,14 @@ function kindOf(status: number, terminating: boolean): ClusterErrorKind {
 
 /** The API server's own words; a body that is no Status is quoted in short. */
 function errorOf(what: string, code: number, text: string, retryAfter: string | string[] | undefined): ClusterError {
-  let status: z.infer<typeof statusSchema> = {};
+  let status: Status = {};
   try {
     status = statusSchema.parse(JSON.parse(text));
   } catch {
     // A proxy's or a load balancer's own page: its code and first words are all there is to say.
   }
-  const terminating = status.details?.causes?.some((c) => c.reason === 'NamespaceTerminating') ?? false;
   const seconds = Number(retryAfter) || (status.details?.retryAfterSeconds ?? 0);
   const message = `${what}: ${code} ${status.message ?? text.slice(0, 200)}`;
   const retryAfterMs = Math.min(seconds * 1000, MAX_RETRY_AFTER_MS);
-  return new ClusterError(kindOf(code, terminating), message, seconds > 0 ? { retryAfterMs } : {});
+  return new ClusterError(kindOf(code, status), message, seconds > 0 ? { retryAfterMs } : {});
 }

@@ -1,0 +1,124 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { compareToFence, type Epoch, formatEpoch } from '../job/epoch.ts';
+import type { Shard, StoreId } from '../job/ids.ts';
+import { MANAGER } from '../plan/objects.ts';
+import { ClusterError, type EpochFence } from '../ports/cluster.ts';
+import type { Fence } from '../ports/store.ts';
+import {
+  decodeFence,
+  epochMark,
+  FENCE_NAME,
+  FENCE_NAMESPACE,
+  FENCE_PATH,
+  FENCE_REMEDY,
+  type FenceState,
+  fenceKey,
+  fenceMark,
+} from './epoch-fence-data.ts';
+import { prove } from './epoch-fence-proof.ts';
+import { MERGE_PATCH, type Transport } from './transport.ts';
+
+/** Every lost race is another replica's raise that landed, so this is far more than can happen. */
+const RAISE_TRIES = 50;
+const RACE_PAUSE_MS = 20;
+
+type Raised = Awaited<ReturnType<EpochFence['raise']>>;
+
+interface Sorted {
+  /** The fence names them already. */
+  readonly standing: readonly Fence[];
+  /** They follow what the fence names, or it names nothing yet. */
+  readonly due: readonly Fence[];
+  readonly behind: Raised['behind'];
+}
+
+/** The fence as a ConfigMap, kept by the admission policies in manifests/admission. */
+export class KubernetesFence implements EpochFence {
+  readonly #transport: Transport;
+  readonly #storeId: StoreId;
+
+  constructor(transport: Transport, storeId: StoreId) {
+    this.#transport = transport;
+    this.#storeId = storeId;
+  }
+
+  async read(): Promise<ReadonlyMap<Shard, Epoch>> {
+    return (await this.#state()).epochs;
+  }
+
+  async raise(fences: readonly Fence[], follows: (system: string) => Promise<boolean>): Promise<Raised> {
+    if (fences.length === 0) return { raised: [], behind: [] };
+    for (let attempt = 0; attempt < RAISE_TRIES; attempt += 1) {
+      const state = await this.#state();
+      const { standing, due, behind } = await sort(fences, state.epochs, follows);
+      const raised = [...standing, ...due];
+      const [witness] = due.length > 0 ? due : standing;
+      if (!witness) return { raised, behind };
+      if (!(await this.#write(due, state.resourceVersion))) {
+        await sleep(Math.random() * RACE_PAUSE_MS);
+        continue;
+      }
+      if (await this.#prove(witness, state.epochs.get(witness.shard))) return { raised, behind };
+    }
+    throw new ClusterError('conflict', 'the fence in the cluster was changed by others again and again; try again');
+  }
+
+  async #state(): Promise<FenceState> {
+    try {
+      return decodeFence(this.#storeId, await this.#transport.call('GET', FENCE_PATH));
+    } catch (error) {
+      if (!(error instanceof ClusterError) || error.kind !== 'gone') throw error;
+      const what = `the cluster has no fence (ConfigMap ${FENCE_NAMESPACE}/${FENCE_NAME})`;
+      throw new ClusterError('unfenced', `${what}; ${FENCE_REMEDY}`, { cause: error });
+    }
+  }
+
+  /** All or none. @returns false when somebody else changed the fence meanwhile */
+  async #write(due: readonly Fence[], resourceVersion: string): Promise<boolean> {
+    if (due.length === 0) return true;
+    const data = Object.fromEntries(due.map((f) => [fenceKey(this.#storeId, f.shard), formatEpoch(f.epoch)]));
+    const options = { query: { fieldManager: MANAGER }, body: { metadata: { resourceVersion }, data } };
+    try {
+      await this.#transport.call('PATCH', FENCE_PATH, { ...options, contentType: MERGE_PATCH });
+      return true;
+    } catch (error) {
+      if (error instanceof ClusterError && error.kind === 'conflict') return false;
+      throw error;
+    }
+  }
+
+  /** One shard proves for all: a policy gets to know the ConfigMap as a whole, and all were raised by one write. */
+  #prove(witness: Fence, former: Epoch | undefined): Promise<boolean> {
+    const { shard, epoch } = witness;
+    const ours = formatEpoch(epoch);
+    const wrong = former && formatEpoch(former) !== ours ? former : { ...epoch, n: epoch.n - 1 };
+    return prove(this.#transport, {
+      storeId: this.#storeId,
+      wrong: epochMark(shard, wrong),
+      right: fenceMark(witness),
+      stillOurs: async () => {
+        const found = (await this.#state()).epochs.get(shard);
+        return found !== undefined && formatEpoch(found) === ours;
+      },
+    });
+  }
+}
+
+async function sort(
+  fences: readonly Fence[],
+  epochs: ReadonlyMap<Shard, Epoch>,
+  follows: (system: string) => Promise<boolean>,
+): Promise<Sorted> {
+  const standing: Fence[] = [];
+  const due: Fence[] = [];
+  const behind: { readonly fence: Fence; readonly found: Epoch }[] = [];
+  for (const fence of fences) {
+    const found = epochs.get(fence.shard);
+    const order = found ? compareToFence(fence.epoch, found) : 'newer';
+    if (order === 'same') standing.push(fence);
+    // What looks like falling behind is meant, where a person has said so and the number grew past the fence's.
+    else if (!found || order === 'newer' || (fence.epoch.n > found.n && (await follows(found.system)))) due.push(fence);
+    else behind.push({ fence, found });
+  }
+  return { standing, due, behind };
+}
