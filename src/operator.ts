@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { type HealthServer, serveHealth } from './api/health.ts';
+import { type OperatorReadings, operatorMetrics } from './api/metrics.ts';
 import { KubernetesFence } from './cluster/epoch-fence.ts';
 import { ClusterKeeper, type KeeperHandlers } from './cluster/keeper.ts';
 import type { ClusterSession } from './cluster/session.ts';
@@ -189,11 +190,7 @@ export class Operator {
           'watching the cluster',
         );
         const fence = new KubernetesFence(session.transport, store.storeId);
-        const jobsSeen = () =>
-          cache
-            .cells()
-            .map(({ jobId: labelled }) => parseJobId(labelled))
-            .filter((id) => id !== null);
+        const jobsSeen = () => [...cache.cells()].flatMap(({ jobId: labelled }) => parseJobId(labelled) ?? []);
         this.#activation.connected({ clusterId: identity.id, cell, jobsSeen, fence });
       },
       beforeClose: async () => {
@@ -234,9 +231,20 @@ export class Operator {
 
   async #serveHealth(): Promise<HealthServer | null> {
     if (!this.#options.health) return null;
-    const health = await serveHealth(this.#options.health, () => this.#hindrances());
+    const metrics = operatorMetrics(() => this.#readings());
+    const health = await serveHealth(this.#options.health, () => this.#hindrances(), metrics);
     this.#log.info({ url: health.url }, 'health is served');
     return health;
+  }
+
+  #readings(): OperatorReadings {
+    return {
+      cursorLagMs: this.#feed.lagMs,
+      shardsOwned: this.#shards.fences().length,
+      shardsActive: this.#activation.activeCount,
+      storeUp: !this.#storeOutage.down,
+      clusterUp: this.#cluster !== null,
+    };
   }
 
   #hindrances(): string[] {

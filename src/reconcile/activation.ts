@@ -83,6 +83,10 @@ export class Activation {
     return this.#refused?.withheld ?? this.#hindrance;
   }
 
+  get activeCount(): number {
+    return this.#active.size;
+  }
+
   /** Ends all retries. */
   close(): void {
     clearTimeout(this.#timer);
