@@ -3,6 +3,11 @@ import { createHash } from 'node:crypto';
 /** Anything JSON can say. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
+export const isMap = (value: unknown): value is Record<string, Json> =>
+  value !== null && typeof value === 'object' && !Array.isArray(value);
+
+export const isList = (value: unknown): value is readonly Json[] => Array.isArray(value);
+
 /**
  * JSON with the keys of every map sorted, so that equal values have equal text. `undefined` fields are left out, as
  * JSON.stringify does.

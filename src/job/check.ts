@@ -1,16 +1,8 @@
 import type { z } from 'zod';
-import type { Json } from './canonical.ts';
-import { type EffectiveProblem, effectiveProblems, effectiveSpec } from './defaults.ts';
-import {
-  describeIssue,
-  found,
-  isMap,
-  issuePath,
-  type JobFinding,
-  suggestionFor,
-  unknownField,
-  valueAt,
-} from './finding.ts';
+import { isMap, type Json } from './canonical.ts';
+import { effectiveProblems, effectiveSpec } from './defaults.ts';
+import { describeIssue, found, issuePath, type JobFinding, suggestionFor, unknownField, valueAt } from './finding.ts';
+import type { GoalProblem } from './goal.ts';
 import type { PlainDocument } from './plain-document.ts';
 import { formatPath, isInside, type Path, quoted } from './problem.ts';
 import { withoutWrong } from './repair.ts';
@@ -69,7 +61,7 @@ function correctSpelling(plain: PlainDocument): JobFinding[] {
   return findings;
 }
 
-const describeEffective = ({ path, found, expected }: EffectiveProblem): JobFinding => ({
+const describeEffective = ({ path, found, expected }: GoalProblem): JobFinding => ({
   path,
   place: 'value',
   message: `found ${found}, expected ${expected}`,

@@ -1,3 +1,4 @@
+import type { GoalProblem } from './goal.ts';
 import { canonicalQuantity, quantityMilli } from './quantity.ts';
 import type { JobSpec, PeerSpec, ProbeSpec } from './spec.ts';
 
@@ -93,15 +94,8 @@ export function effectiveSpec(spec: JobSpec): EffectiveSpec {
   };
 }
 
-/** A rule that the merged goal breaks though each layer on its own is well formed. */
-export interface EffectiveProblem {
-  readonly path: readonly (string | number)[];
-  readonly found: string;
-  readonly expected: string;
-}
-
 /** Checks the merged goal. Empty when it can run. */
-export function effectiveProblems(spec: EffectiveSpec): EffectiveProblem[] {
+export function effectiveProblems(spec: EffectiveSpec): GoalProblem[] {
   const { requests, limits } = spec.workers;
   return RESOURCE_NAMES.filter((r) => quantityMilli(requests[r]) > quantityMilli(limits[r])).map((r) => ({
     path: ['spec', 'workers', 'resources', 'requests', r],

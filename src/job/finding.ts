@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Json } from './canonical.ts';
+import { isMap, type Json } from './canonical.ts';
 import { formatPath, type Path, printable, quoted } from './problem.ts';
 import { fieldNames, pathsOf, schemaAt } from './schema-fields.ts';
 import { nearest } from './suggest.ts';
@@ -16,8 +16,6 @@ export interface JobFinding {
 // People write secrets into these, or name a file that is nothing but one; an error message ends up in logs.
 const SECRET_PATHS = /^$|^spec\.container\.(env\[\d+\]\.value|args\b|command\b|probes\.\w+\.exec\b)/;
 
-export const isMap = (value: unknown): value is Record<string, Json> =>
-  value !== null && typeof value === 'object' && !Array.isArray(value);
 export const issuePath = (issue: Issue): Path => issue.path.filter((step) => typeof step !== 'symbol');
 
 /** What `path` leads to; undefined when nothing is written there. */

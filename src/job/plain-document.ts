@@ -1,4 +1,4 @@
-import type { Json } from './canonical.ts';
+import { isMap, type Json } from './canonical.ts';
 import { isInside, type Path } from './problem.ts';
 
 /** Offsets of a field's name and of its value. Entries of lists have no name: both are the value's. */
@@ -17,9 +17,6 @@ export interface ValueFinding {
 export type JsonMap = Record<string, Json>;
 /** Of each list and map: where its entries and fields are written. */
 export type Spans = ReadonlyMap<object, Map<string, Span>>;
-
-const isMap = (value: unknown): value is JsonMap =>
-  value !== null && typeof value === 'object' && !Array.isArray(value);
 
 /** A document as plain JSON, and where each part of it is written. */
 export class PlainDocument {

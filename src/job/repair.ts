@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import type { Json } from './canonical.ts';
-import { isMap } from './finding.ts';
+import { isMap, type Json } from './canonical.ts';
 import type { Path } from './problem.ts';
 import { isOptional, schemaAt } from './schema-fields.ts';
 import { jobSpecSchema } from './spec.ts';

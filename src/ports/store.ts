@@ -1,3 +1,4 @@
+import type { StoreArchive } from '../job/archive.ts';
 import type { Epoch } from '../job/epoch.ts';
 import type { Goal, JobRevision, Layer, LayerContent, PlatformRevision, Source } from '../job/goal.ts';
 import type { ClusterId, JobId, JobName, JobRef, ReplicaId, Revision, Shard, StoreId } from '../job/ids.ts';
@@ -340,20 +341,8 @@ export interface GoalHints {
   ): Promise<void>;
 }
 
-/** One job of a store with all that was ever said about it. */
-export interface ArchivedJob {
-  readonly job: JobRef;
-  readonly createdAt: Date;
-  readonly removedAt: Date | null;
-  readonly revisions: readonly JobRevision[];
-}
-
-/** A whole store as plain data; what was only observed is not part of it. */
-export interface StoreArchive {
-  readonly storeId: StoreId;
-  readonly platforms: readonly PlatformRevision[];
-  readonly jobs: AsyncIterable<ArchivedJob>;
-}
+/** Times in an archive are text: Postgres counts microseconds, a Date does not. */
+export type { ArchivedJob, ArchivedPlatformRevision, ArchivedRevision, StoreArchive } from '../job/archive.ts';
 
 export interface Archivist {
   /** A consistent copy of the whole store, history included, in a fixed order. */
