@@ -2,10 +2,12 @@
  * Local Kubernetes clusters for tests, the demo and benchmarks. The two kinds share {@link LocalCluster}; narrow a
  * {@link Cluster} by its `kind` for what only one of them can do.
  */
+import { installAdmission } from './admission.ts';
 import type { ControlPlaneCluster, ControlPlaneOptions } from './control-plane/index.ts';
 import type { KindCluster, KindOptions } from './kind/index.ts';
 import type { ClusterKind, ClusterStatus } from './types.ts';
 
+export { installAdmission } from './admission.ts';
 export type { Component, ControlPlaneCluster, ControlPlaneOptions } from './control-plane/index.ts';
 export type { KindCluster, KindOptions } from './kind/index.ts';
 export type { ClusterKind, ClusterStatus, LocalCluster } from './types.ts';
@@ -17,7 +19,8 @@ export const DEFAULT_NAMES: Record<ClusterKind, string> = { kind: 'bulkhead', 'c
 
 /**
  * Makes a cluster that answers, or takes the one of that name that is there, repairing what is dead in it. Progress
- * goes to stderr. Without a name: {@link DEFAULT_NAMES}.
+ * goes to stderr. Without a name: {@link DEFAULT_NAMES}. Bulkhead's admission policies are in it, since without them no
+ * operator writes.
  */
 export function up(kind: 'control-plane', options?: Partial<ControlPlaneOptions>): Promise<ControlPlaneCluster>;
 export function up(kind: 'kind', options?: KindOptions): Promise<KindCluster>;
@@ -26,7 +29,12 @@ export async function up(
   options: Partial<ControlPlaneOptions> & KindOptions = {},
 ): Promise<Cluster> {
   const named = { ...options, name: options.name ?? DEFAULT_NAMES[kind] };
-  return kind === 'kind' ? (await kindModule()).kindUp(named) : (await controlPlaneModule()).controlPlaneUp(named);
+  const cluster =
+    kind === 'kind'
+      ? await (await kindModule()).kindUp(named)
+      : await (await controlPlaneModule()).controlPlaneUp(named);
+  await installAdmission(cluster);
+  return cluster;
 }
 
 /** Removes a cluster with all its data and processes; does nothing if there is none of that name. */

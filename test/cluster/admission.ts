@@ -1,0 +1,74 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import {
+  ApiException,
+  CoreV1Api,
+  KubeConfig,
+  type KubernetesObject,
+  KubernetesObjectApi,
+  PatchStrategy,
+} from '@kubernetes/client-node';
+import { parse, parseAllDocuments } from 'yaml';
+import { z } from 'zod';
+import { step } from './progress.ts';
+import type { LocalCluster } from './types.ts';
+
+const FOLDER = fileURLToPath(new URL('../../manifests/admission', import.meta.url));
+const FIELD_MANAGER = 'bulkhead-installer';
+const POLL_MS = 100;
+const ENFORCED_TIMEOUT_MS = 30_000;
+
+const kustomizationSchema = z.looseObject({ resources: z.array(z.string()) });
+
+/**
+ * Installs the fence and its policies as `kubectl apply --server-side -k manifests/admission` does, which not every
+ * machine has, and waits until the API server keeps to them. Applied again it changes nothing.
+ */
+export async function installAdmission(cluster: Pick<LocalCluster, 'kubeconfigPath'>): Promise<void> {
+  const kubeconfig = new KubeConfig();
+  kubeconfig.loadFromFile(cluster.kubeconfigPath);
+  const wasEnforced = await isEnforced(kubeconfig);
+  const install = async () => {
+    await applyAll(kubeconfig);
+    await untilEnforced(kubeconfig);
+  };
+  await (wasEnforced ? install() : step('Installing the admission policies', install, { typical: '1–3 s' }));
+}
+
+async function applyAll(kubeconfig: KubeConfig): Promise<void> {
+  const api = KubernetesObjectApi.makeApiClient(kubeconfig);
+  const { resources } = kustomizationSchema.parse(parse(await readFile(join(FOLDER, 'kustomization.yaml'), 'utf8')));
+  for (const file of resources) {
+    for (const document of parseAllDocuments(await readFile(join(FOLDER, file), 'utf8'))) {
+      const object = document.toJS() as KubernetesObject & { metadata: { name: string } };
+      await api.patch(object, undefined, undefined, FIELD_MANAGER, true, PatchStrategy.ServerSideApply);
+    }
+  }
+}
+
+async function untilEnforced(kubeconfig: KubeConfig): Promise<void> {
+  const deadline = performance.now() + ENFORCED_TIMEOUT_MS;
+  while (!(await isEnforced(kubeconfig))) {
+    if (performance.now() > deadline) {
+      throw new Error(
+        `The policy bulkhead-fence is installed, but after ${ENFORCED_TIMEOUT_MS / 1000} s the API server does not keep to it. See: kubectl get validatingadmissionpolicy bulkhead-fence -o yaml`,
+      );
+    }
+    await sleep(POLL_MS);
+  }
+}
+
+/** Whether a cell's object without an epoch is refused; only tried. */
+async function isEnforced(kubeconfig: KubeConfig): Promise<boolean> {
+  const body = { metadata: { generateName: 'admission-probe-', labels: { 'bulkhead.dev/store': 'nobody' } } };
+  try {
+    const api = kubeconfig.makeApiClient(CoreV1Api);
+    await api.createNamespacedServiceAccount({ namespace: 'default', body, dryRun: 'All' });
+    return false;
+  } catch (error) {
+    if (error instanceof ApiException && String(error.body).includes("'bulkhead-fence'")) return true;
+    throw error;
+  }
+}
