@@ -1,192 +1,153 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { canonicalJson, contentHash } from '../job/canonical.ts';
-import { type JobId, type JobName, jobId, jobName, type Revision, revision } from '../job/ids.ts';
+import { type JobName, jobId, jobName, revision } from '../job/ids.ts';
 import { type ChangeOrigin, type GoalChange, type GoalReceipt, StoreError } from '../ports/store.ts';
+import { assemble, type GoalRow, goalsStatement, type StoredGoals, type StoredJob } from './goals.ts';
+import {
+  type Attempt,
+  awaitReplication,
+  formerReplies,
+  type KeyedCall,
+  keyedCall,
+  type ReplyRow,
+  untilKnown,
+} from './idempotency.ts';
 import type { Database, Sql } from './pool.ts';
+import { decide, isStored, refuseDoubles, requireValid, type Step } from './write-decide.ts';
+import { GOAL_CHANNEL, storeGoals, type TenantReply } from './write-statement.ts';
+
+export { GOAL_CHANNEL };
 
 /**
  * Writing goals: all changes of a call or none.
  *
- * Writers of the same name queue at an advisory lock that ends with the transaction, taken in ascending order, so that
- * no two of them wait for each other, also not for names that are new. A write costs the same number of round trips
- * for one job and for a thousand. Doing it twice (after an answer that was lost) stores nothing twice.
+ * Two statements: one reads how the jobs stand, one stores what was decided from that, provided that they still stand so;
+ * otherwise both are done again. Nothing is locked in between, and a thousand jobs take as many round trips as one.
+ * A platform's limits may change in between, too: then the goal is stored and shows as refused when it is read.
  */
 
-/** Channel of the hints; the payload is a job id. */
-export const GOAL_CHANNEL = 'bulkhead_goal';
+/** What is kept of a receipt; its job is known from the change. */
+type KeptReceipt = Omit<GoalReceipt, 'job'>;
 
-/** Names share this many locks, so that a large write stays far below max_locks_per_transaction. */
-const NAME_LOCKS = 256;
-/** First key of the locks, which keeps them apart from other programs' in the same database. */
-const LOCK_SPACE = 0x62_75_6c_6b;
+/** The job of each name, or its removed one within the retention time. */
+const WANTED_JOBS = `
+  select h.*, j.tenant, j.name, null::timestamptz as kept_until
+  from unnest($1::text[], $2::text[]) as wanted (tenant, name)
+  cross join lateral (
+    (select id, tenant, name from bulkhead.job
+     where tenant = wanted.tenant and name = wanted.name and removed_at is null)
+    union all
+    (select id, tenant, name from bulkhead.job
+     where tenant = wanted.tenant and name = wanted.name
+       and removed_at > (select clock_timestamp() - undelete_retention from bulkhead.store)
+     order by removed_at desc)
+    limit 1
+  ) j
+  join bulkhead.goal_head h on h.job_id = j.id`;
 
-/** SQLSTATE of a COMMIT that failed because nobody drains the queue of notifications. */
-const PROGRAM_LIMIT_EXCEEDED = '54000';
+// A reply has its own columns in those of a revision.
+const READ = `${goalsStatement(WANTED_JOBS, 'select unnest($1::text[])')}
+  union all
+  select 'reply', null, tenant, null, null, null, null, receipts, body_hash, null, null, null, null, null, null
+  from bulkhead.idempotency where tenant = any($1) and key = $3`;
 
-interface Current {
-  readonly id: JobId;
-  readonly revision: Revision;
-  readonly contentHash: string;
+interface Standing {
+  readonly goals: StoredGoals;
+  readonly byName: ReadonlyMap<string, StoredJob>;
+  readonly replies: readonly ReplyRow<readonly KeptReceipt[]>[];
 }
 
-/** A revision to be stored, and what to answer about it. */
-interface Step {
-  readonly change: GoalChange;
-  readonly receipt: GoalReceipt;
-  readonly contentHash: string;
+async function readStanding(sql: Sql, names: readonly JobName[], call: KeyedCall): Promise<Standing> {
+  const rows = await sql.query<
+    GoalRow | { kind: 'reply'; tenant: string; content: KeptReceipt[]; content_hash: string }
+  >(READ, [names.map((n) => n.tenant), names.map((n) => n.name), call.key]);
+  const goals = assemble(rows.filter((row) => row.kind !== 'reply'));
+  return {
+    goals,
+    byName: new Map(goals.jobs.map((stored) => [jobName(stored.job), stored])),
+    replies: rows
+      .filter((row) => row.kind === 'reply')
+      .map((row) => ({ tenant: row.tenant, body_hash: row.content_hash, receipts: row.content })),
+  };
 }
 
-type StoredStep = Step & { readonly receipt: { readonly id: JobId; readonly revision: Revision } };
-
-function refuseDoubles(changes: readonly GoalChange[]): void {
-  const names = new Set<string>();
-  for (const { job } of changes) {
-    const name = jobName(job);
-    if (names.has(name)) throw new StoreError('conflict', `${name} is named twice in one change: name it once.`);
-    names.add(name);
-  }
+function repliesOf(steps: readonly Step[]): TenantReply[] {
+  const byTenant = Map.groupBy(steps, (step) => step.change.job.tenant);
+  return [...byTenant].map(([tenant, own]) => ({
+    tenant,
+    receipts: own.map(({ receipt: { id, revision: at, outcome } }): KeptReceipt => ({ id, revision: at, outcome })),
+  }));
 }
 
-function lockOf(job: JobName): number {
-  return createHash('sha256').update(jobName(job)).digest().readUInt32BE() % NAME_LOCKS;
-}
-
-async function lockNames(sql: Sql, names: readonly JobName[]): Promise<void> {
-  const locks = [...new Set(names.map(lockOf))].sort((a, b) => a - b);
-  // unnest keeps the order of its array.
-  await sql.query('select pg_advisory_xact_lock($1::int, lock) from unnest($2::int[]) lock', [LOCK_SPACE, locks]);
-}
-
-async function readCurrent(sql: Sql, names: readonly JobName[]): Promise<Map<string, Current>> {
-  const rows = await sql.query<{ id: string; tenant: string; name: string; revision: number; content_hash: string }>(
-    `select j.id, j.tenant, j.name, h.revision, g.content_hash
-     from unnest($1::text[], $2::text[]) wanted (tenant, name)
-     join bulkhead.job j on j.tenant = wanted.tenant and j.name = wanted.name and j.removed_at is null
-     join bulkhead.goal_head h on h.job_id = j.id
-     join bulkhead.goal_revision g on g.job_id = j.id and g.revision = h.revision`,
-    [names.map((n) => n.tenant), names.map((n) => n.name)],
-  );
-  return new Map(
-    rows.map((row) => [
-      jobName(row),
-      { id: jobId(row.id), revision: revision(row.revision), contentHash: row.content_hash },
-    ]),
-  );
-}
-
-/** What one change means for a job that stands at `current` (undefined: there is no such job). */
-function decide(change: GoalChange, current: Current | undefined): Step {
-  const { job, content } = change;
-  const hash = contentHash(content);
-  const step = (outcome: GoalReceipt['outcome'], id: JobId | null, at: number | null): Step => ({
-    change,
-    contentHash: hash,
-    receipt: { job: { tenant: job.tenant, name: job.name }, id, revision: at === null ? null : revision(at), outcome },
+/** The receipts of the first time, for a call that was made before. */
+function repeatReceipts(
+  changes: readonly GoalChange[],
+  former: ReadonlyMap<string, readonly KeptReceipt[]>,
+): GoalReceipt[] {
+  const left = new Map([...former].map(([tenant, receipts]) => [tenant, receipts.values()]));
+  return changes.map(({ job: { tenant, name } }) => {
+    const kept = left.get(tenant)?.next().value;
+    if (kept === undefined) throw new StoreError('conflict', 'The idempotency key was used for other changes already.');
+    const { id, revision: at, outcome } = kept;
+    return {
+      job: { tenant, name },
+      id: id === null ? null : jobId(id),
+      revision: at === null ? null : revision(at),
+      outcome,
+    };
   });
-  if (content.kind === 'tombstone') {
-    return current === undefined ? step('absent', null, null) : step('removed', current.id, current.revision + 1);
-  }
-  if (current === undefined) return step('created', jobId(randomUUID()), 1);
-  if (current.contentHash === hash) return step('unchanged', current.id, current.revision);
-  return step('configured', current.id, current.revision + 1);
 }
 
-async function insertJobs(sql: Sql, steps: readonly StoredStep[]): Promise<void> {
-  const created = steps.filter((s) => s.receipt.outcome === 'created');
-  if (created.length === 0) return;
-  await sql.query(
-    `insert into bulkhead.job (id, tenant, name)
-     select * from unnest($1::uuid[], $2::text[], $3::text[])`,
-    [created.map((s) => s.receipt.id), created.map((s) => s.change.job.tenant), created.map((s) => s.change.job.name)],
-  );
+/** Undoes what `work` did, whatever it did. */
+async function rolledBack(db: Database, work: (sql: Sql) => Promise<void>): Promise<void> {
+  await db.transaction(async (sql) => {
+    await sql.query('savepoint dry_run');
+    await work(sql);
+    await sql.query('rollback to savepoint dry_run');
+  });
 }
-
-async function insertRevisions(sql: Sql, steps: readonly StoredStep[], origin: ChangeOrigin): Promise<void> {
-  await sql.query(
-    `insert into bulkhead.goal_revision (job_id, revision, content, content_hash, author, source, reason)
-     select job_id, revision, content::jsonb, content_hash, $5, $6, $7
-     from unnest($1::uuid[], $2::int[], $3::text[], $4::text[]) given (job_id, revision, content, content_hash)`,
-    [
-      steps.map((s) => s.receipt.id),
-      steps.map((s) => s.receipt.revision),
-      steps.map(({ change: { content } }) => (content.kind === 'spec' ? canonicalJson(content.spec) : null)),
-      steps.map((s) => s.contentHash),
-      origin.author,
-      origin.source,
-      origin.reason,
-    ],
-  );
-}
-
-/** Compare-and-set: a head that is not where `decide` saw it stops the whole write. */
-async function moveHeads(sql: Sql, steps: readonly StoredStep[]): Promise<void> {
-  const moved = await sql.query(
-    `insert into bulkhead.goal_head as head (job_id, revision)
-     select * from unnest($1::uuid[], $2::int[])
-     on conflict (job_id) do update set revision = excluded.revision where head.revision = excluded.revision - 1
-     returning job_id`,
-    [steps.map((s) => s.receipt.id), steps.map((s) => s.receipt.revision)],
-  );
-  if (moved.length !== steps.length) {
-    throw new StoreError('conflict', 'A goal was changed by somebody else at the same time: look again, then retry.');
-  }
-}
-
-async function markRemoved(sql: Sql, steps: readonly StoredStep[]): Promise<void> {
-  const removed = steps.filter((s) => s.receipt.outcome === 'removed').map((s) => s.receipt.id);
-  if (removed.length === 0) return;
-  await sql.query('update bulkhead.job set removed_at = clock_timestamp() where id = any($1::uuid[])', [removed]);
-}
-
-async function hint(sql: Sql, steps: readonly StoredStep[]): Promise<void> {
-  await sql.query('select pg_notify($1, id) from unnest($2::text[]) id', [
-    GOAL_CHANNEL,
-    steps.map((s) => s.receipt.id),
-  ]);
-}
-
-const isStored = (step: Step): step is StoredStep =>
-  ['created', 'configured', 'removed'].includes(step.receipt.outcome);
 
 async function writeOnce(
   db: Database,
   changes: readonly GoalChange[],
   origin: ChangeOrigin,
-  hints: boolean,
+  call: KeyedCall,
+  dryRun: boolean,
+  attempt: Attempt,
 ): Promise<GoalReceipt[]> {
-  return await db.transaction(async (sql) => {
-    const names = changes.map((c) => c.job);
-    await lockNames(sql, names);
-    const current = await readCurrent(sql, names);
-    const steps = changes.map((change) => decide(change, current.get(jobName(change.job))));
-    const stored = steps.filter(isStored);
-    if (stored.length > 0) {
-      await insertJobs(sql, stored);
-      await insertRevisions(sql, stored, origin);
-      await moveHeads(sql, stored);
-      await markRemoved(sql, stored);
-      if (hints) await hint(sql, stored);
-    }
-    return steps.map((s) => s.receipt);
-  });
+  const standing = await readStanding(
+    db,
+    changes.map((change) => change.job),
+    call,
+  );
+  const former = formerReplies(call, standing.replies);
+  if (former.size > 0) {
+    const receipts = repeatReceipts(changes, former);
+    if (!dryRun) await awaitReplication(db);
+    return receipts;
+  }
+  const steps = changes.map((change) => decide(change, standing.byName.get(jobName(change.job))));
+  const stored = steps.filter(isStored);
+  for (const step of stored) {
+    requireValid(step, standing.byName.get(jobName(step.change.job)), standing.goals, origin);
+  }
+  // A key that the caller may use again is kept also where there was nothing to change: later there might be.
+  if (stored.length > 0 || call.named) {
+    const store = (sql: Sql) => storeGoals(sql, stored, repliesOf(steps), origin, call, attempt.hints);
+    if (dryRun) await rolledBack(db, store);
+    else await attempt.send(() => store(db));
+  }
+  return steps.map((step) => step.receipt);
 }
 
-const hasCode = (error: unknown, code: string): boolean =>
-  error instanceof StoreError && error.cause instanceof Error && 'code' in error.cause && error.cause.code === code;
-
-/** @returns one receipt for each change, in their order. @throws StoreError */
+/** @returns one receipt for each change, in their order. @throws StaleBaseError, StoreError */
 export async function write(
   db: Database,
   changes: readonly GoalChange[],
   origin: ChangeOrigin,
+  options: { readonly dryRun?: boolean } = {},
 ): Promise<GoalReceipt[]> {
   if (changes.length === 0) return [];
   refuseDoubles(changes);
-  try {
-    return await writeOnce(db, changes, origin, true);
-  } catch (error) {
-    // A full queue of hints fails the COMMIT. A goal must not depend on hints, which can be lost anyway.
-    if (hasCode(error, PROGRAM_LIMIT_EXCEEDED)) return await writeOnce(db, changes, origin, false);
-    throw error;
-  }
+  const body = changes.map(({ job: { tenant, name }, content, base }) => ({ job: { tenant, name }, content, base }));
+  const call = keyedCall(origin, { goals: body });
+  return await untilKnown(call, (attempt) => writeOnce(db, changes, origin, call, options.dryRun ?? false, attempt));
 }

@@ -1,0 +1,162 @@
+import { randomUUID } from 'node:crypto';
+import { contentHash } from '../job/canonical.ts';
+import {
+  type GoalProblem,
+  type JobLayers,
+  type JobRevision,
+  type Layer,
+  layerOf,
+  type PlatformLayers,
+} from '../job/goal.ts';
+import { type JobId, type JobName, jobId, jobName, revision } from '../job/ids.ts';
+import { effectiveGoal } from '../job/layers.ts';
+import { formatPath } from '../job/problem.ts';
+import {
+  type Base,
+  type ChangeOrigin,
+  type GoalChange,
+  type GoalReceipt,
+  StaleBaseError,
+  StoreError,
+} from '../ports/store.ts';
+import { inForce, platformOf, type StoredGoals, type StoredJob } from './goals.ts';
+
+/** What each change of a write means for its job, as the job stands: pure, but for the ids of new jobs. */
+
+/** What to answer about one change, and the revision to be stored where there is one. */
+export interface Step {
+  readonly change: GoalChange;
+  readonly layer: Layer;
+  readonly contentHash: string;
+  readonly receipt: GoalReceipt;
+}
+
+export type StoredStep = Step & { readonly receipt: { readonly id: JobId; readonly revision: number } };
+
+const STORED: ReadonlySet<GoalReceipt['outcome']> = new Set(['created', 'configured', 'removed', 'restored']);
+
+export const isStored = (step: Step): step is StoredStep => STORED.has(step.receipt.outcome);
+
+/** @throws StoreError `conflict` */
+export function refuseDoubles(changes: readonly GoalChange[]): void {
+  const names = new Set<string>();
+  for (const { job } of changes) {
+    const name = jobName(job);
+    if (names.has(name)) throw new StoreError('conflict', `${name} is named twice in one change: name it once.`);
+    names.add(name);
+  }
+}
+
+const isRemoved = (stored: StoredJob): boolean => stored.newest.job.content.kind === 'tombstone';
+
+/** What a layer has now: null where it has nothing, also since that was ended. */
+function currentOf(stored: StoredJob | undefined, layer: Layer): JobRevision | null {
+  const newest = stored?.newest[layer] ?? null;
+  return newest === null || newest.content.kind === 'tombstone' || newest.content.kind === 'cleared' ? null : newest;
+}
+
+const LAYER_WORDS: Readonly<Record<Layer, string>> = {
+  job: '',
+  scaler: 'The scaler layer of ',
+  oncall: 'The on-call layer of ',
+};
+
+const by = ({ author, createdAt, revision: at, reason }: JobRevision): string =>
+  `by ${author} at ${createdAt.toISOString()} (revision ${at}${reason === null ? '' : `, ${JSON.stringify(reason)}`})`;
+
+function staleSentence(job: JobName, layer: Layer, base: Base, newest: JobRevision | null): string {
+  const what = `${LAYER_WORDS[layer]}${jobName(job)}`;
+  const made =
+    base === 'none' ? 'this change was made for one that is not there' : `this change was made from revision ${base}`;
+  if (newest === null) return `${what} is not there, but ${made}: look again, and make the change anew.`;
+  const verb =
+    newest.content.kind === 'tombstone' ? 'removed' : newest.content.kind === 'cleared' ? 'ended' : 'changed';
+  return (
+    `${what} was ${verb} ${by(newest)}, but ${made}: compare both, ` +
+    `then make the change again from revision ${newest.revision}.`
+  );
+}
+
+/** @throws StaleBaseError when the change was not made from what is there */
+function requireBase({ job, content, base }: GoalChange, layer: Layer, stored: StoredJob | undefined): void {
+  if (base === undefined) return;
+  const newest = stored?.newest[layer] ?? null;
+  const current = currentOf(stored, layer);
+  if (base === 'none' ? current === null : newest?.revision === base) return;
+  throw new StaleBaseError(staleSentence(job, layer, base, newest), { job, layer, base, current, wanted: content });
+}
+
+/**
+ * @param stored the job of that name; a removed one only within its retention time; undefined: there is none
+ * @throws StaleBaseError; StoreError `invalid`
+ */
+export function decide(change: GoalChange, stored: StoredJob | undefined): Step {
+  const { content, base } = change;
+  const job = { tenant: change.job.tenant, name: change.job.name };
+  const layer = layerOf(content);
+  const hash = contentHash(content);
+  const step = (outcome: GoalReceipt['outcome'], id: JobId | null, at: number | null): Step => ({
+    change: { job, content, ...(base === undefined ? {} : { base }) },
+    layer,
+    contentHash: hash,
+    receipt: { job, id, revision: at === null ? null : revision(at), outcome },
+  });
+  if (layer !== 'job' && (stored === undefined || isRemoved(stored))) {
+    const remedy = stored === undefined ? 'apply it first' : 'it was removed; bring it back first';
+    throw new StoreError('invalid', `There is no job ${jobName(job)}: ${remedy}.`);
+  }
+  requireBase(change, layer, stored);
+  if (stored === undefined) {
+    return content.kind === 'tombstone' ? step('absent', null, null) : step('created', jobId(randomUUID()), 1);
+  }
+  const next = stored.head + 1;
+  if (isRemoved(stored)) {
+    return content.kind === 'tombstone' ? step('absent', null, null) : step('restored', stored.job.id, next);
+  }
+  if (content.kind === 'tombstone') return step('removed', stored.job.id, next);
+  const newest = stored.newest[layer];
+  const same = newest === null ? content.kind === 'cleared' : newest.contentHash === hash;
+  return same ? step('unchanged', stored.job.id, stored.head) : step('configured', stored.job.id, next);
+}
+
+function layersAfter(step: StoredStep, stored: StoredJob | undefined, origin: ChangeOrigin): JobLayers | null {
+  const { content } = step.change;
+  const made = {
+    revision: step.receipt.revision,
+    contentHash: step.contentHash,
+    author: origin.author,
+    source: origin.source,
+    reason: origin.reason,
+    idempotencyKey: origin.idempotencyKey ?? null,
+    createdAt: new Date(),
+  };
+  const scaler = inForce(stored?.newest.scaler ?? null);
+  const oncall = inForce(stored?.newest.oncall ?? null);
+  if (content.kind === 'spec' || content.kind === 'tombstone') return { job: { ...made, content }, scaler, oncall };
+  if (stored === undefined) return null;
+  const overlay = content.kind === 'cleared' ? null : { ...made, content };
+  return { job: stored.newest.job, scaler, oncall, [content.layer]: overlay };
+}
+
+const problemText = ({ path, found, expected }: GoalProblem): string =>
+  `${formatPath(path)} is ${found}, expected ${expected}`;
+
+/** @throws StoreError `invalid` when the merged goal of the job would break a rule or a limit */
+export function requireValid(
+  step: StoredStep,
+  stored: StoredJob | undefined,
+  goals: StoredGoals,
+  origin: ChangeOrigin,
+): void {
+  const layers = layersAfter(step, stored, origin);
+  if (layers === null) return;
+  const { job } = step.change;
+  const platform: PlatformLayers = platformOf(job.tenant, goals.platforms);
+  const goal = effectiveGoal(layers, platform);
+  if (goal.kind !== 'refused') return;
+  const what = goal.because === 'LimitExceeded' ? 'exceed what platform.limits allow' : 'be no valid job';
+  throw new StoreError(
+    'invalid',
+    `${jobName(job)} would ${what} with this change: ${goal.problems.map(problemText).join('; ')}.`,
+  );
+}

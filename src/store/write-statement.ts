@@ -1,0 +1,111 @@
+import { canonicalJson } from '../job/canonical.ts';
+import type { ChangeOrigin } from '../ports/store.ts';
+import type { KeyedCall } from './idempotency.ts';
+import type { Sql } from './pool.ts';
+import type { StoredStep } from './write-decide.ts';
+
+/** Channel of the hints; the payload is a job id, or `platform`. */
+export const GOAL_CHANNEL = 'bulkhead_goal';
+
+/** What is kept of the answer to one tenant's changes, in their order; the changes themselves are known by then. */
+export interface TenantReply {
+  readonly tenant: string;
+  readonly receipts: readonly unknown[];
+}
+
+/**
+ * One statement, so that a write takes two round trips, with the one that reads. It stores nothing where a head has moved
+ * since it was read (40001), or a name, number or key was taken (23505).
+ *
+ * Writers that meet do not wait for each other crosswise: each takes the heads first, by id, then new names by name.
+ */
+const STORE_GOALS = `
+  with given as materialized (
+    select *, clock_timestamp() as at
+    from unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[], $8::text[], $9::text[])
+      as given (job_id, revision, layer, content, content_hash, until, outcome, tenant, name)
+  ), locked as materialized (
+    select 1 from bulkhead.goal_head where job_id in (select job_id from given where outcome <> 'created')
+    order by job_id for no key update
+  ), made as (
+    insert into bulkhead.job (id, tenant, name, created_at)
+    select job_id, tenant, name, at from given
+    where outcome = 'created' and (select count(*) from locked) >= 0
+    order by tenant, name
+  ), marked as (
+    update bulkhead.job j set removed_at = case outcome when 'removed' then at end
+    from given where j.id = given.job_id and outcome in ('removed', 'restored')
+  ), written as (
+    insert into bulkhead.goal_revision
+      (job_id, revision, layer, content, content_hash, until, author, source, reason, idempotency_key, created_at)
+    select job_id, revision, layer, content::jsonb, content_hash, until, $10, $11, $12, $13, at
+    from given where layer <> 'scaler'
+  ), scaled as (
+    insert into bulkhead.scaler_revision
+      (job_id, revision, content, content_hash, author, source, reason, idempotency_key, created_at)
+    select job_id, revision, content::jsonb, content_hash, $10, $11, $12, $13, at
+    from given where layer = 'scaler'
+  ), begun as (
+    insert into bulkhead.goal_head (job_id, revision, job_revision)
+    select job_id, revision, revision from given where outcome = 'created'
+    returning 1
+  ), moved as (
+    update bulkhead.goal_head h set
+      revision = g.revision,
+      job_revision = case layer when 'job' then g.revision else h.job_revision end,
+      scaler_revision = case layer when 'scaler' then g.revision else h.scaler_revision end,
+      scaler_at = case layer when 'scaler' then g.at else h.scaler_at end,
+      oncall_revision = case layer when 'oncall' then g.revision else h.oncall_revision end,
+      oncall_until = case layer when 'oncall' then g.until else h.oncall_until end
+    from given g
+    where h.job_id = g.job_id and outcome <> 'created' and h.revision = g.revision - 1
+      and (select count(*) from locked) >= 0
+    returning 1
+  ), kept as (
+    insert into bulkhead.idempotency (tenant, key, body_hash, receipts)
+    select tenant, $14, $15, receipts::jsonb from unnest($16::text[], $17::text[]) as reply (tenant, receipts)
+  )
+  select
+    bulkhead.stop_unless(
+      (select count(*) from begun) + (select count(*) from moved) = (select count(*) from given)),
+    case when $18 then (select count(pg_notify($19, job_id::text)) from given) end`;
+
+const contentOf = ({ change: { content } }: StoredStep): string | null => {
+  if (content.kind === 'spec') return canonicalJson(content.spec);
+  return content.kind === 'patch' ? canonicalJson(content.patch) : null;
+};
+
+const untilOf = ({ change: { content } }: StoredStep): Date | null =>
+  content.kind === 'patch' && content.layer === 'oncall' ? content.until : null;
+
+/** Stores all of it or nothing. @throws StoreError with SQLSTATE 40001, 40P01 or 23505 when somebody else was faster */
+export async function storeGoals(
+  sql: Sql,
+  steps: readonly StoredStep[],
+  replies: readonly TenantReply[],
+  origin: ChangeOrigin,
+  call: KeyedCall,
+  hints: boolean,
+): Promise<void> {
+  await sql.query(STORE_GOALS, [
+    steps.map((s) => s.receipt.id),
+    steps.map((s) => s.receipt.revision),
+    steps.map((s) => s.layer),
+    steps.map(contentOf),
+    steps.map((s) => s.contentHash),
+    steps.map(untilOf),
+    steps.map((s) => s.receipt.outcome),
+    steps.map((s) => s.change.job.tenant),
+    steps.map((s) => s.change.job.name),
+    origin.author,
+    origin.source,
+    origin.reason,
+    origin.idempotencyKey ?? null,
+    call.key,
+    call.bodyHash,
+    replies.map((reply) => reply.tenant),
+    replies.map((reply) => JSON.stringify(reply.receipts)),
+    hints,
+    GOAL_CHANNEL,
+  ]);
+}
