@@ -9,6 +9,7 @@ import {
 } from '../plan/objects.ts';
 import { type CellObservation, goalHash, type ObservedPod, type Settled } from '../plan/observation.ts';
 import { type ActionExecutor, ClusterError } from './cluster.ts';
+import type { Fence } from './store.ts';
 
 /**
  * An API server in memory for tests of the plan and of the reconciler: UIDs, versions, preconditions, namespaces that
@@ -18,6 +19,8 @@ export class FakeCluster implements ActionExecutor {
   readonly objects = new Map<string, ObservedObject>();
   readonly settled = new Map<string, Settled>();
   readonly calls: string[] = [];
+  /** What each write came under. */
+  readonly fences: Fence[] = [];
   readonly executor: ActionExecutor = this;
   pods: ObservedPod[] = [];
   #failNext: ClusterError[] = [];
@@ -52,7 +55,8 @@ export class FakeCluster implements ActionExecutor {
     return undefined;
   }
 
-  async execute(action: ClusterAction): Promise<ObservedObject | null> {
+  async execute(action: ClusterAction, fence: Fence): Promise<ObservedObject | null> {
+    this.fences.push(fence);
     const key = action.do === 'delete' ? action.key : keyOf(action.object);
     this.calls.push(`${action.do} ${keyText(key)}`);
     const failure = this.#failNext.shift();

@@ -1,17 +1,34 @@
 import type { Goal } from '../job/goal.ts';
-import { epoch, type JobId, type StoreId } from '../job/ids.ts';
+import { type JobId, type Revision, type Shard, type StoreId, shardOf } from '../job/ids.ts';
 import type { JobStatus } from '../job/status.ts';
-import type { Fence, GoalReader, Head, StatusStore, StoredStatus, TurnRecord, TurnRecorder } from './store.ts';
+import type {
+  Brake,
+  BrakeVerdict,
+  ChangeReader,
+  Changes,
+  Cursor,
+  Fence,
+  GoalReader,
+  Head,
+  StatusStore,
+  StoredStatus,
+  TurnRecord,
+  TurnRecorder,
+} from './store.ts';
 
-export const FAKE_FENCE: Fence = { owner: 'test', epoch: epoch(1) };
+const CURSOR: Cursor = { system: '7000000000000000001', timeline: 1, horizon: '1' };
 
 /** The part of a store that a controller uses, in memory. Fails the next call when told to. */
-export class FakeStore implements GoalReader, StatusStore, TurnRecorder {
+export class FakeStore implements GoalReader, ChangeReader, StatusStore, TurnRecorder, Pick<Brake, 'reserveRemoval'> {
   readonly storeId: StoreId;
   readonly goalsById = new Map<JobId, Goal>();
   readonly statusesById = new Map<JobId, JobStatus>();
   readonly records: TurnRecord[] = [];
-  /** Awaited by the next statuses(). */
+  /** What changesSince() answers next; null: everything has to be read. */
+  changes: Omit<Changes, 'cursor'> | null = { jobs: [], platforms: [], lagMs: 0 };
+  verdict: BrakeVerdict = { kind: 'granted' };
+  readonly reserved: { readonly id: JobId; readonly revision: Revision }[] = [];
+  /** Awaited by the next heads(). */
   delay: Promise<unknown> = Promise.resolve();
   #failNext: Error[] = [];
 
@@ -25,16 +42,31 @@ export class FakeStore implements GoalReader, StatusStore, TurnRecorder {
     this.#failNext.push(...errors);
   }
 
-  async heads(): Promise<Head[]> {
-    return [...this.goalsById.values()].map((goal) => ({ jobId: goal.job.id, revision: goal.revision }));
+  async heads(shards?: readonly Shard[]): Promise<Head[]> {
+    await this.delay;
+    return [...this.goalsById.values()]
+      .filter((goal) => shards === undefined || shards.includes(shardOf(goal.job.id)))
+      .map((goal) => ({ jobId: goal.job.id, revision: goal.revision }));
   }
 
   async goals(ids: readonly JobId[]): Promise<Goal[]> {
     return ids.flatMap((id) => this.goalsById.get(id) ?? []);
   }
 
+  async cursor(): Promise<Cursor> {
+    return CURSOR;
+  }
+
+  async changesSince(cursor: Cursor): Promise<Changes | null> {
+    return this.changes && { ...this.changes, cursor };
+  }
+
+  async jobsOf(tenant: string | null, shards: readonly Shard[]): Promise<JobId[]> {
+    const goals = [...this.goalsById.values()].filter(({ job }) => tenant === null || job.tenant === tenant);
+    return goals.map(({ job }) => job.id).filter((id) => shards.includes(shardOf(id)));
+  }
+
   async statuses(ids?: readonly JobId[]): Promise<StoredStatus[]> {
-    await this.delay;
     const wanted = ids ?? [...this.statusesById.keys()];
     return wanted.flatMap((id) => {
       const status = this.statusesById.get(id);
@@ -47,5 +79,10 @@ export class FakeStore implements GoalReader, StatusStore, TurnRecorder {
     if (failure) throw failure;
     this.records.push(turn);
     if (turn.status) this.statusesById.set(turn.status.jobId, turn.status);
+  }
+
+  async reserveRemoval(_fence: Fence, id: JobId, revision: Revision): Promise<BrakeVerdict> {
+    this.reserved.push({ id, revision });
+    return this.verdict;
   }
 }

@@ -171,7 +171,8 @@ export class Controller {
       if (result.connectionError?.kind === 'unauthorized') this.#deps.onUnauthorized(result.connectionError);
       // What a connection that we closed ourselves says of a job is not true of the job.
       if (result.connectionError && this.#cluster !== cluster) return;
-      await this.#save(id, result, fence());
+      // Also what ended after a stop is recorded, as long as the shard is ours.
+      await this.#save(id, result, this.#deps.fence(shard));
       if (fence()) this.#schedule(id, goal, result);
     } catch (error) {
       this.#failed(id, error, fence());

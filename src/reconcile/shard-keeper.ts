@@ -46,11 +46,13 @@ export class ShardKeeper {
   readonly #options: ShardKeeperOptions;
   readonly #timing: LeaseTiming;
   readonly #held = new Map<Shard, Fence>();
-  /** Being given back: still ours in the store, but not to be acted on. */
+  /** Being given back: still ours, so that what is in hand can be recorded, but nothing new is begun for them. */
   readonly #yielding = new Set<Shard>();
   #validUntil = 0;
   #expiry: NodeJS.Timeout | undefined;
   #left = false;
+  /** One call to the store after the other, so that no answer is taken in after a later call has changed its truth. */
+  #calls: Promise<void> = Promise.resolve();
 
   constructor(options: ShardKeeperOptions) {
     this.#options = options;
@@ -64,13 +66,14 @@ export class ShardKeeper {
 
   /** All shards that we may act for now. */
   fences(): Fence[] {
-    return performance.now() < this.#validUntil ? [...this.#held.values()] : [];
+    if (performance.now() >= this.#validUntil) return [];
+    return [...this.#held.values()].filter(({ shard }) => !this.#yielding.has(shard));
   }
 
   /** Sends heartbeats until `signal` aborts. {@link leave} then gives everything back. */
   async run(handlers: ShardHandlers, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      await this.#beat(handlers);
+      await this.#inTurn(() => this.#beat(handlers));
       await sleep(this.#timing.renewEveryMs, undefined, { signal }).catch(() => undefined);
     }
   }
@@ -126,8 +129,7 @@ export class ShardKeeper {
       other !== undefined && formatEpoch(fence.epoch) === formatEpoch(other.epoch);
     const lost = [...this.#held.values()].filter((fence) => !isSame(fence, now.get(fence.shard)));
     for (const { shard } of lost) this.#held.delete(shard);
-    for (const shard of this.#yielding) if (!now.has(shard)) this.#yielding.delete(shard);
-    const gained = fences.filter(({ shard }) => !this.#held.has(shard) && !this.#yielding.has(shard));
+    const gained = fences.filter(({ shard }) => !this.#held.has(shard));
     for (const fence of gained) this.#held.set(fence.shard, fence);
     if (lost.length + gained.length === 0) return;
     const { log } = this.#options;
@@ -141,11 +143,9 @@ export class ShardKeeper {
     const count = surplus - this.#yielding.size;
     if (count <= 0) return;
     // Shard 0 speaks for the store, so it is the last to move.
-    const shards = [...this.#held.keys()].sort((a, b) => b - a).slice(0, count);
-    for (const shard of shards) {
-      this.#held.delete(shard);
-      this.#yielding.add(shard);
-    }
+    const staying = [...this.#held.keys()].filter((shard) => !this.#yielding.has(shard));
+    const shards = staying.sort((a, b) => b - a).slice(0, count);
+    for (const shard of shards) this.#yielding.add(shard);
     void this.#yield(shards, handlers);
   }
 
@@ -154,12 +154,21 @@ export class ShardKeeper {
     handlers.onLost(shards);
     const limit = sleep(YIELD_LIMIT_MS, undefined, { ref: false });
     await Promise.race([handlers.beforeYield(shards), limit]);
-    try {
-      await leases.yieldShards(replica.id, shards);
-    } catch (error) {
-      log.warn({ error: String(error) }, 'shards could not be given back; it is tried again');
-    }
-    for (const shard of shards) this.#yielding.delete(shard);
+    await this.#inTurn(async () => {
+      for (const shard of shards) this.#held.delete(shard);
+      try {
+        await leases.yieldShards(replica.id, shards);
+      } catch (error) {
+        // The next heartbeat finds them still ours, takes them up again, and gives them back anew.
+        log.warn({ error: String(error) }, 'shards could not be given back; it is tried again');
+      }
+      for (const shard of shards) this.#yielding.delete(shard);
+    });
+  }
+
+  async #inTurn(call: () => Promise<void>): Promise<void> {
+    this.#calls = this.#calls.then(call);
+    await this.#calls;
   }
 
   #dropAll(onLost: (shards: readonly Shard[]) => void): void {

@@ -56,7 +56,8 @@ export const specArbitrary: fc.Arbitrary<JobSpec> = record({
     ports: optional(
       fc.uniqueArray(record({ name: portName, port, protocol: optional(protocol) }), {
         maxLength: 3,
-        selector: (p) => (p as { name: string }).name,
+        // A Service refuses two ports of one name, and two of one number.
+        comparator: (a, b) => a.name === b.name || a.port === b.port,
       }),
     ),
     probes: optional(record({ readiness: optional(probe), liveness: optional(probe), startup: optional(probe) })),

@@ -10,7 +10,7 @@ import { plan } from '../../../src/plan/plan.ts';
 import { renderCell } from '../../../src/plan/render/cell.ts';
 import { FakeCluster } from '../../../src/ports/cluster.fake.ts';
 import { specArbitrary } from '../../support/arbitrary.ts';
-import { goalOf, JOB_A, JOB_B, STORE, tombstoneOf } from '../../support/goals.ts';
+import { FENCE_A, goalOf, JOB_A, JOB_B, STORE, tombstoneOf } from '../../support/goals.ts';
 
 const RUNS = { numRuns: 300 };
 const NOW = 1_700_000_000_000;
@@ -28,7 +28,7 @@ async function converge(goal: Goal, cluster: FakeCluster, bound: number): Promis
   for (let round = 0; round < bound; round += 1) {
     const writes = planFor(goal, cluster).filter(isClusterAction);
     if (writes.length === 0) return round;
-    for (const action of writes) await cluster.execute(action);
+    for (const action of writes) await cluster.execute(action, FENCE_A);
   }
   throw new Error(`no fixpoint within ${bound} rounds: ${JSON.stringify(planFor(goal, cluster), null, 1)}`);
 }

@@ -139,7 +139,7 @@ test('of a cluster that may not be touched, readiness is unknown and said so', (
   const known = statusOf(goal, runningCell(goal));
   const withheld = withheldStatus(
     { storeId: STORE, clusterId: CLUSTER, goal, previous: known, now: 5 },
-    'another cluster',
+    { reason: 'ClusterChanged', why: 'another cluster' },
   );
   assert.equal(summary(withheld), 'Waiting Ready=Unknown,Stalled=True ClusterChanged');
   assert.deepEqual(withheld.workers, known.workers);

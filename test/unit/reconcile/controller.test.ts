@@ -1,21 +1,24 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { clusterId } from '../../../src/job/ids.ts';
+import { clusterId, type JobId, shardOf } from '../../../src/job/ids.ts';
 import type { ClusterAction } from '../../../src/plan/actions.ts';
 import type { ObservedObject } from '../../../src/plan/objects.ts';
 import { FakeCluster } from '../../../src/ports/cluster.fake.ts';
 import { ClusterError } from '../../../src/ports/cluster.ts';
-import { FAKE_FENCE, FakeStore } from '../../../src/ports/store.fake.ts';
-import { StoreError } from '../../../src/ports/store.ts';
-import { Controller } from '../../../src/reconcile/controller.ts';
+import { FakeStore } from '../../../src/ports/store.fake.ts';
+import { type Fence, StoreError } from '../../../src/ports/store.ts';
+import { type ActiveCluster, Controller } from '../../../src/reconcile/controller.ts';
 import { GoalFeed } from '../../../src/reconcile/goal-feed.ts';
 import { renderGoal, runningCell } from '../../support/cells.ts';
-import { goalOf, JOB_A, JOB_B, STORE } from '../../support/goals.ts';
+import { FENCE_A, goalOf, JOB_A, JOB_B, STORE, tombstoneOf } from '../../support/goals.ts';
 import { MemoryLog } from '../../support/log.ts';
 import { until } from '../../support/until.ts';
 
 const CLUSTER = clusterId('00000000-0000-4000-8000-0000000000cc');
+const SHARD_A = shardOf(JOB_A);
+const SHARD_B = shardOf(JOB_B);
 const goal = goalOf();
+const other = goalOf(undefined, { id: JOB_B, name: 'other' });
 
 /** A cluster whose writes wait until they are let through. */
 class SlowCluster extends FakeCluster {
@@ -31,35 +34,46 @@ class SlowCluster extends FakeCluster {
     this.#gate.resolve();
   }
 
-  override async execute(action: ClusterAction): Promise<ObservedObject | null> {
+  override async execute(action: ClusterAction, fence: Fence): Promise<ObservedObject | null> {
     this.#asked.resolve();
     await this.#gate.promise;
-    return super.execute(action);
+    return super.execute(action, fence);
   }
 }
 
+const active = (cell: FakeCluster, jobsSeen: readonly JobId[] = []): ActiveCluster => ({
+  clusterId: CLUSTER,
+  cell,
+  jobsSeen: () => jobsSeen,
+});
+
 function controllerOn(store: FakeStore) {
   const troubles: unknown[] = [];
+  const log = new MemoryLog();
   let controller: Controller | null = null;
-  const goals = new GoalFeed(store, (id) => controller?.wake(id));
+  const feed = new GoalFeed(store, {
+    onChanged: (id) => controller?.wake(id),
+    onPlatform: async (tenant) => controller?.wakeTenant(tenant),
+    onEverything: async () => controller?.wakeEverything(),
+  });
   controller = new Controller({
     storeId: STORE,
-    goals,
-    statuses: store,
-    log: new MemoryLog(),
-    fence: () => FAKE_FENCE,
-    onFenced: () => troubles.push('fenced'),
+    feed,
+    store,
+    log,
+    fence: (shard) => ({ ...FENCE_A, shard }),
+    onFenced: (fence) => troubles.push(fence),
     onStoreTrouble: (error) => troubles.push(error),
     onUnauthorized: (error) => troubles.push(error),
   });
-  return { controller, troubles };
+  return { controller, feed, troubles, log };
 }
 
 test('stopping finishes the action in hand, records it, and begins no other', async () => {
   const store = new FakeStore(STORE, [goal]);
   const cell = new SlowCluster();
   const { controller } = controllerOn(store);
-  await controller.activate({ clusterId: CLUSTER, cell });
+  await controller.activate(active(cell), [SHARD_A]);
   await cell.asked;
   controller.deactivate();
   cell.release();
@@ -74,7 +88,7 @@ test('what a connection that we closed ourselves says of a job is not stored', a
   const cell = new SlowCluster();
   cell.failNext(new ClusterError('unavailable', 'The client is destroyed'));
   const { controller } = controllerOn(store);
-  await controller.activate({ clusterId: CLUSTER, cell });
+  await controller.activate(active(cell), [SHARD_A]);
   await cell.asked;
   controller.deactivate();
   cell.release();
@@ -85,27 +99,103 @@ test('what a connection that we closed ourselves says of a job is not stored', a
 test('a start that took long does not undo a stop that came in between', async () => {
   const store = new FakeStore(STORE, [goal]);
   const cell = new FakeCluster();
-  let answer: () => void = () => undefined;
-  store.delay = new Promise<void>((resolve) => {
-    answer = resolve;
-  });
+  const answer = Promise.withResolvers<void>();
+  store.delay = answer.promise;
   const { controller } = controllerOn(store);
-  const activation = controller.activate({ clusterId: CLUSTER, cell });
-  await new Promise((resolve) => setTimeout(resolve, 10));
+  const activation = controller.activate(active(cell), [SHARD_A]);
   controller.deactivate();
-  answer();
-  assert.equal(await activation, false);
+  answer.resolve();
+  await activation;
   controller.wake(JOB_A);
   await controller.drained();
   assert.equal(cell.writes, 0);
 });
 
+test('it acts for the jobs of its shards alone, and for more of them as they come', async () => {
+  const store = new FakeStore(STORE, [goal, other]);
+  const cell = new FakeCluster();
+  const { controller } = controllerOn(store);
+  await controller.activate(active(cell), [SHARD_A]);
+  controller.wake(JOB_B);
+  await until('job A is recorded', 2_000, () => store.statusesById.has(JOB_A));
+  assert.equal(store.statusesById.has(JOB_B), false);
+  await controller.activate(active(cell), [SHARD_B]);
+  await until('job B is recorded', 2_000, () => store.statusesById.has(JOB_B));
+  controller.deactivate();
+});
+
+test('a shard that leaves takes its jobs’ turns along; the others go on', async () => {
+  const store = new FakeStore(STORE, [goal, other]);
+  const cell = new FakeCluster();
+  const { controller } = controllerOn(store);
+  await controller.activate(active(cell), [SHARD_A, SHARD_B]);
+  await until('both are recorded', 2_000, () => store.statusesById.size === 2);
+  controller.deactivate([SHARD_A]);
+  await controller.drained([SHARD_A]);
+  const before = store.records.length;
+  store.statusesById.clear();
+  controller.wake(JOB_A);
+  controller.wake(JOB_B);
+  await until('job B is recorded again', 2_000, () => store.records.length > before);
+  assert.deepEqual([...store.statusesById.keys()], [JOB_B]);
+  controller.deactivate();
+});
+
+test('a change of the platform wakes the jobs of that tenant', async () => {
+  const store = new FakeStore(STORE, [goal, goalOf(undefined, { id: JOB_B, tenant: 'shop' })]);
+  const { controller, feed } = controllerOn(store);
+  await controller.activate(active(new FakeCluster()), [SHARD_A, SHARD_B]);
+  await feed.poll();
+  await until('both are recorded', 2_000, () => store.statusesById.size === 2);
+  await controller.drained();
+  store.statusesById.clear();
+  await controller.wakeTenant('shop');
+  await until('one is recorded', 2_000, () => store.statusesById.size > 0);
+  assert.deepEqual([...store.statusesById.keys()], [JOB_B]);
+  controller.deactivate();
+});
+
+test('a braked removal goes on as soon as the brake is released', async () => {
+  const tombstone = tombstoneOf(goal);
+  const store = new FakeStore(STORE, [tombstone]);
+  store.verdict = { kind: 'braked', until: new Date(Date.now() + 60_000), budget: 3 };
+  const cell = runningCell(goal);
+  const { controller } = controllerOn(store);
+  await controller.activate(active(cell), [SHARD_A]);
+  await until('it waits', 2_000, () => store.statusesById.get(JOB_A)?.conditions[0]?.reason === 'Braked');
+  assert.equal(cell.writes, 0);
+  store.verdict = { kind: 'granted' };
+  controller.wakeBraked();
+  await until('it goes', 2_000, () => cell.writes === 1);
+  assert.deepEqual(store.reserved[0], { id: JOB_A, revision: tombstone.revision });
+  controller.deactivate();
+});
+
+test('a refused epoch is told of, and nothing is stored under it', async () => {
+  const store = new FakeStore(STORE, [goal]);
+  const cell = new FakeCluster();
+  cell.failNext(new ClusterError('fenced', 'stale epoch'));
+  const { controller, troubles } = controllerOn(store);
+  await controller.activate(active(cell), [SHARD_A]);
+  await until('it is told of', 2_000, () => troubles.length > 0);
+  assert.deepEqual([troubles, store.records], [[FENCE_A], []]);
+  controller.deactivate();
+});
+
+test('a cell whose job the store has never heard of is reported once and left alone', async () => {
+  const cell = new FakeCluster();
+  const { controller, log } = controllerOn(new FakeStore(STORE, []));
+  await controller.activate(active(cell, [JOB_A]), [SHARD_A]);
+  await until('it is reported', 2_000, () => log.lines.length > 0);
+  assert.equal(cell.writes, 0);
+  controller.deactivate();
+});
+
 test('what could not be recorded is recorded with the next turn: the audit trail has no gap', async () => {
   const store = new FakeStore(STORE, [goal]);
   store.failNext(new StoreError('unavailable', 'away'));
-  const cell = new FakeCluster();
   const { controller, troubles } = controllerOn(store);
-  await controller.activate({ clusterId: CLUSTER, cell });
+  await controller.activate(active(new FakeCluster()), [SHARD_A]);
   await until('the turn is recorded', 2_000, () => store.records.length > 0);
   const created = store.records.flatMap((r) => r.events).filter((e) => e.reason === 'Created');
   assert.equal(created.length, renderGoal(goal).length);
@@ -114,12 +204,11 @@ test('what could not be recorded is recorded with the next turn: the audit trail
 });
 
 test('one job that fails and one that is well: the failure is that job’s alone', async () => {
-  const bad = goalOf(undefined, { id: JOB_B, name: 'bad' });
-  const store = new FakeStore(STORE, [goal, bad]);
+  const store = new FakeStore(STORE, [goal, other]);
   const cell = runningCell(goal);
   const { controller } = controllerOn(store);
   cell.failNext(new ClusterError('invalid', 'refused'));
-  await controller.activate({ clusterId: CLUSTER, cell });
+  await controller.activate(active(cell), [SHARD_A, SHARD_B]);
   await until('both are recorded', 2_000, () => store.statusesById.size === 2);
   assert.equal(store.statusesById.get(JOB_A)?.phase, 'Running');
   assert.equal(store.statusesById.get(JOB_B)?.conditions[0]?.reason, 'ObjectRefused');

@@ -37,7 +37,7 @@ test('a failing key waits longer each time and delays no other', () => {
     assert.equal(queue.take(), 'good');
     mock.timers.tick(DEFAULT_BACK_OFF.maxMs);
     assert.equal(queue.take(), 'bad');
-    queue.clear();
+    queue.drop(() => true);
   } finally {
     mock.timers.reset();
   }
@@ -50,7 +50,7 @@ test('a hint does not cut a back-off short, but somebody who wants something doe
   assert.equal(queue.take(), null);
   queue.add('a');
   assert.equal(queue.take(), 'a');
-  queue.clear();
+  queue.drop(() => true);
 });
 
 test('a repair that is undone each time is made ever more slowly: success in between does not count at once', () => {
@@ -74,7 +74,7 @@ test('a hint that comes during the work does not cut the back-off short either',
   queue.retry('a');
   queue.done('a');
   assert.equal(queue.take(), null);
-  queue.clear();
+  queue.drop(() => true);
 });
 
 test('however many keys fail, and however slowly, the others are served', () => {
@@ -99,7 +99,7 @@ test('a time that the other side asked for is kept, also against hints', () => {
   assert.equal(queue.retry('a', 30_000), 30_000);
   queue.hint('a');
   assert.equal(queue.take(), null);
-  queue.clear();
+  queue.drop(() => true);
 });
 
 test('of two times the earlier one counts, and news at once', () => {
@@ -126,4 +126,14 @@ test('the delay is never above its limit, so that a repaired fault is noticed wi
       assert.ok(delay >= DEFAULT_BACK_OFF.baseMs * 0.8 - 1 && delay <= DEFAULT_BACK_OFF.maxMs);
     }),
   );
+});
+
+test('keys that leave take their waits along; the others stay', () => {
+  const queue = queueOf();
+  queue.add('leaves');
+  queue.retry('leaves later');
+  queue.add('stays');
+  queue.drop((key) => key.startsWith('leaves'));
+  assert.deepEqual([queue.take(), queue.take()], ['stays', null]);
+  queue.drop(() => true);
 });

@@ -5,20 +5,31 @@ import { clusterId } from '../../../src/job/ids.ts';
 import type { JobStatus } from '../../../src/job/status.ts';
 import { FakeCluster } from '../../../src/ports/cluster.fake.ts';
 import { ClusterError, type ClusterErrorKind } from '../../../src/ports/cluster.ts';
+import type { BrakeVerdict, Fence } from '../../../src/ports/store.ts';
 import { type ReconcileResult, reconcile } from '../../../src/reconcile/reconciler.ts';
 import { change, renderGoal, runningCell } from '../../support/cells.ts';
-import { goalOf, STORE, tombstoneOf } from '../../support/goals.ts';
+import { FENCE_A, goalOf, STORE, tombstoneOf } from '../../support/goals.ts';
 
 const CLUSTER = clusterId('00000000-0000-4000-8000-0000000000cc');
+const NOW = 1_000;
 const goal = goalOf();
 
 const turn = (
   of: Goal,
   cell: FakeCluster,
   previous: JobStatus | null = null,
-  mayWrite = () => true,
+  options: { readonly fence?: () => Fence | null; readonly verdict?: BrakeVerdict } = {},
 ): Promise<ReconcileResult> =>
-  reconcile({ storeId: STORE, clusterId: CLUSTER, goal: of, previous, cell, mayWrite, now: () => 1_000 });
+  reconcile({
+    storeId: STORE,
+    clusterId: CLUSTER,
+    goal: of,
+    previous,
+    cell,
+    fence: options.fence ?? (() => FENCE_A),
+    reserveRemoval: async () => options.verdict ?? { kind: 'granted' },
+    now: () => NOW,
+  });
 
 const reason = (result: ReconcileResult) => result.status.conditions[0]?.reason;
 
@@ -113,14 +124,14 @@ test("a 429's Retry-After is kept", async () => {
 
 test('who does not own the work any more writes nothing', async () => {
   const cell = new FakeCluster();
-  await turn(goal, cell, null, () => false);
+  await turn(goal, cell, null, { fence: () => null });
   assert.equal(cell.writes, 0);
 });
 
 test('ownership lost in the middle stops before the next write', async () => {
   const cell = new FakeCluster();
   let allowed = 3;
-  await turn(goal, cell, null, () => allowed-- > 0);
+  await turn(goal, cell, null, { fence: () => (allowed-- > 0 ? FENCE_A : null) });
   assert.equal(cell.writes, 3);
 });
 
@@ -149,4 +160,50 @@ test('an event is written when Ready flips or changes its reason, and only then'
     ['WorkersStarting'],
   );
   assert.deepEqual((await turn(goal, cell, second.status)).events, []);
+});
+
+const BRAKED: BrakeVerdict = { kind: 'braked', until: new Date(NOW + 5_000), budget: 3 };
+
+test('a removal over the budget waits and says how to let it go: nothing is deleted, the workers run on', async () => {
+  const cell = runningCell(goal);
+  const result = await turn(tombstoneOf(goal), cell, null, { verdict: BRAKED });
+  assert.equal(cell.writes, 0);
+  assert.deepEqual([result.status.phase, reason(result), result.braked], ['Deleting', 'Braked', true]);
+  assert.match(result.status.conditions[0]?.message ?? '', /bulkhead brake release/);
+  assert.deepEqual(result.next, { kind: 'at', time: NOW + 5_000 });
+});
+
+test('a braked removal is asked for again within half a minute, also when the window ends later', async () => {
+  const later: BrakeVerdict = { kind: 'braked', until: new Date(NOW + 600_000), budget: 3 };
+  const { next } = await turn(tombstoneOf(goal), runningCell(goal), null, { verdict: later });
+  assert.deepEqual(next, { kind: 'at', time: NOW + 30_000 });
+});
+
+test('the brake holds removals only: repairs and edits go on', async () => {
+  const cell = runningCell(goal);
+  change(cell, 'NetworkPolicy', (o) => ({ ...o, spec: {} }));
+  await turn(goalOf(undefined, { revision: 2 }), cell, null, { verdict: BRAKED });
+  assert.ok(cell.writes > 0);
+});
+
+test('a cell that is being deleted by Kubernetes already is not asked for again', async () => {
+  const cell = runningCell(goal);
+  await turn(tombstoneOf(goal), cell);
+  const again = await turn(tombstoneOf(goal), cell, null, { verdict: BRAKED });
+  assert.equal(reason(again), 'Removing');
+});
+
+test('a refused epoch ends the turn and names the fence: it is no condition of the job', async () => {
+  const cell = new FakeCluster();
+  cell.failNext(new ClusterError('fenced', 'stale epoch'));
+  const result = await turn(goal, cell);
+  assert.deepEqual([result.refused, cell.writes], [FENCE_A, 1]);
+});
+
+test('every write goes out under the fence of the moment', async () => {
+  const cell = new FakeCluster();
+  const newer: Fence = { ...FENCE_A, epoch: { ...FENCE_A.epoch, n: 2 } };
+  let asked = 0;
+  await turn(goal, cell, null, { fence: () => (++asked <= 2 ? FENCE_A : newer) });
+  assert.deepEqual(cell.fences.map((fence) => fence.epoch.n).slice(0, 3), [1, 1, 2]);
 });
