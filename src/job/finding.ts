@@ -1,20 +1,20 @@
 import { z } from 'zod';
 import { isMap, type Json } from './canonical.ts';
 import { formatPath, type Path, printable, quoted } from './problem.ts';
-import { fieldNames, pathsOf, schemaAt } from './schema-fields.ts';
+import { fieldNames, pathsOf, type Schema, schemaAt } from './schema-fields.ts';
 import { nearest } from './suggest.ts';
 
 type Issue = z.core.$ZodIssue;
 
 /** A mistake in a document's content; `place` says whether it is about a field's name or about its value. */
-export interface JobFinding {
+export interface ContentFinding {
   readonly path: Path;
   readonly place: 'key' | 'value';
   readonly message: string;
 }
 
 // People write secrets into these, or name a file that is nothing but one; an error message ends up in logs.
-const SECRET_PATHS = /^$|^spec\.container\.(env\[\d+\]\.value|args\b|command\b|probes\.\w+\.exec\b)/;
+const SECRET_PATHS = /^$|\bcontainer\.(env\[\d+\]\.value|args\b|command\b|probes\.\w+\.exec\b)/;
 
 export const issuePath = (issue: Issue): Path => issue.path.filter((step) => typeof step !== 'symbol');
 
@@ -55,16 +55,16 @@ function bound(issue: Issue): string | null {
 }
 
 /** What the definition wants: in its own words where it has some. */
-function wanted(issue: Issue, actual: Json | undefined): string {
+function wanted(issue: Issue, actual: Json | undefined, schema: Schema): string {
   if (issue.code === 'invalid_type' && issue.expected === 'string') {
     if (typeof actual === 'number' || typeof actual === 'boolean') {
       const isSecret = SECRET_PATHS.test(formatPath(issuePath(issue)));
       return isSecret ? 'text: put it in quotes' : `text: put it in quotes, "${actual}"`;
     }
     // The rules for the text say more than "text" does, and only a text makes them speak.
-    const rules = schemaAt(issuePath(issue));
+    const rules = schemaAt(issuePath(issue), schema);
     const first = rules && z.safeParse(rules, '').error?.issues[0];
-    return first && first.code !== 'invalid_type' ? wanted(first, '') : 'text';
+    return first && first.code !== 'invalid_type' ? wanted(first, '', schema) : 'text';
   }
   if (issue.message.startsWith('expected ')) {
     const isQuotedNumber = issue.code === 'invalid_type' && typeof actual === 'string' && /^\d+$/.test(actual);
@@ -75,30 +75,36 @@ function wanted(issue: Issue, actual: Json | undefined): string {
 }
 
 /** The field that a wrong name most likely stands for. */
-export const suggestionFor = (path: Path): string | null =>
-  nearest(String(path.at(-1)), fieldNames(schemaAt(path.slice(0, -1))));
+export const suggestionFor = (path: Path, schema: Schema): string | null =>
+  nearest(String(path.at(-1)), fieldNames(schemaAt(path.slice(0, -1), schema)));
 
 /** Says that a field is unknown, and which one was probably meant. */
-export function unknownField(path: Path): string {
+export function unknownField(path: Path, schema: Schema): string {
   if (formatPath(path) === 'spec.flink')
     return 'found the engine flink, which is not available yet; expected container';
-  const near = suggestionFor(path);
+  const near = suggestionFor(path, schema);
   if (near !== null) return `unknown field; did you mean \`${near}\`?`;
-  const elsewhere = pathsOf(String(path.at(-1)))[0];
+  const elsewhere = pathsOf(String(path.at(-1)), schema)[0];
   if (elsewhere !== undefined) return `unknown field here; did you mean \`${formatPath(elsewhere)}\`?`;
-  return `unknown field; expected one of ${fieldNames(schemaAt(path.slice(0, -1))).join(', ')}`;
+  return `unknown field; expected one of ${fieldNames(schemaAt(path.slice(0, -1), schema)).join(', ')}`;
 }
 
-/** An issue of the definition as sentences: one for each unknown field, else one. */
-export function describeIssue(issue: Issue, root: Json): JobFinding[] {
+/**
+ * An issue of the definition as sentences: one for each unknown field, else one.
+ * @param root the value that was checked, and `schema` what it was checked against
+ */
+export function describeIssue(issue: Issue, root: Json, schema: Schema): ContentFinding[] {
   const path = issuePath(issue);
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ path: [...path, key], place: 'key', message: unknownField([...path, key]) }));
+    return issue.keys.map((key) => {
+      const at = [...path, key];
+      return { path: at, place: 'key', message: unknownField(at, schema) };
+    });
   }
   const actual = valueAt(root, path);
   // A rule between fields is broken by the fields that are there, not by their map.
   const fields = issue.code === 'custom' && isMap(actual) ? Object.keys(actual).map(printable) : [];
   const what =
     fields.length === 0 ? found(actual, path) : fields.length === 1 ? `only ${fields[0]}` : fields.join(' and ');
-  return [{ path, place: 'value', message: `found ${what}, expected ${wanted(issue, actual)}` }];
+  return [{ path, place: 'value', message: `found ${what}, expected ${wanted(issue, actual, schema)}` }];
 }

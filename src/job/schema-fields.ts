@@ -2,9 +2,11 @@ import { z } from 'zod';
 import type { Path } from './problem.ts';
 import { streamJobSchema } from './spec.ts';
 
-type Schema = z.core.$ZodType;
+export type Schema = z.core.$ZodType;
 
-const required = (schema: Schema): Schema => (schema instanceof z.ZodOptional ? required(schema.unwrap()) : schema);
+/** The definition of a value that is there. */
+export const required = (schema: Schema): Schema =>
+  schema instanceof z.ZodOptional || schema instanceof z.ZodNullable ? required(schema.unwrap()) : schema;
 
 function step(schema: Schema, to: string | number): Schema | null {
   const inner = required(schema);
@@ -14,9 +16,9 @@ function step(schema: Schema, to: string | number): Schema | null {
   return Object.hasOwn(shape, to) ? (shape[to] ?? null) : null;
 }
 
-/** The definition of what `path` leads to, from the root of a document; null when no job has that. */
-export function schemaAt(path: Path): Schema | null {
-  let schema: Schema | null = streamJobSchema;
+/** The definition of what `path` leads to, from `root` on, by itself a document with a job; null when it has no such thing. */
+export function schemaAt(path: Path, root: Schema = streamJobSchema): Schema | null {
+  let schema: Schema | null = root;
   for (const to of path) schema = schema && step(schema, to);
   return schema;
 }
@@ -30,9 +32,9 @@ export function fieldNames(schema: Schema | null): readonly string[] {
 export const isOptional = (schema: Schema): boolean => schema instanceof z.ZodOptional;
 
 /** Paths of all fields called `name`, outermost first; lists are stepped over. */
-export function pathsOf(name: string): Path[] {
+export function pathsOf(name: string, root: Schema): Path[] {
   const found: Path[] = [];
-  const queue: { schema: Schema; path: Path }[] = [{ schema: streamJobSchema, path: [] }];
+  const queue: { schema: Schema; path: Path }[] = [{ schema: root, path: [] }];
   for (const { schema, path } of queue) {
     const inner = required(schema);
     if (inner instanceof z.ZodArray) queue.push({ schema: inner.element, path: [...path, 0] });

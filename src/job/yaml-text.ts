@@ -7,10 +7,23 @@ export const MAX_DOCUMENT_BYTES = 1024 * 1024;
 export const MAX_DOCUMENTS = 10_000;
 export const MAX_DEPTH = 32;
 export const MAX_ALIASES = 100;
-const MAX_LEXEMES = 30_000;
 /** Of a document with aliases, in characters: each letter of a quoted text takes the library 60 bytes for a moment. */
 const MAX_ALIASED_LENGTH = 256 * 1024;
 const MAX_SYNTAX_ERRORS = 100;
+
+/** What one document may hold. */
+export interface DocumentLimits {
+  readonly bytes: number;
+  /** Words and signs of the text. */
+  readonly lexemes: number;
+  /** Values once the aliases are filled in; their letters together may be as many as `bytes`. */
+  readonly values: number;
+}
+
+/** Of what people write. */
+export const DOCUMENT_LIMITS: DocumentLimits = { bytes: MAX_DOCUMENT_BYTES, lexemes: 30_000, values: 15_000 };
+
+export const mebibytes = (bytes: number): string => `${bytes / 1024 / 1024} MiB`;
 
 /** A mistake at an offset of one document's text. */
 export interface Finding {
@@ -92,7 +105,7 @@ const count = (n: number): string => n.toLocaleString('en-US');
  * Reads the text of one document into a tree. The limits are checked while it is cut into words, before any tree is
  * made, so that what is built to exhaust a reader is refused at once.
  */
-export function composeDocument(text: string): ComposedDocument {
+export function composeDocument(text: string, limits: DocumentLimits = DOCUMENT_LIMITS): ComposedDocument {
   const lines = new LineCounter();
   const refuse = (offset: number, message: string): ComposedDocument => ({
     tree: null,
@@ -115,10 +128,10 @@ export function composeDocument(text: string): ComposedDocument {
       return refuse(parser.offset, 'found an alias in a document of more than 256 KiB, expected none in one so large');
     }
     if (aliases > MAX_ALIASES) return refuse(parser.offset, `found more than ${MAX_ALIASES} aliases, expected fewer`);
-    if (lexemes > MAX_LEXEMES) {
+    if (lexemes > limits.lexemes) {
       return refuse(
         parser.offset,
-        `found more than ${count(MAX_LEXEMES)} words and signs, expected a smaller document`,
+        `found more than ${count(limits.lexemes)} words and signs, expected a smaller document`,
       );
     }
     // The stack holds the document, what is open around this place, and at the most one value.

@@ -12,10 +12,8 @@ import {
 import type { Json } from './canonical.ts';
 import { type JsonMap, PlainDocument, type Span, type ValueFinding } from './plain-document.ts';
 import { type Path, printable, quoted } from './problem.ts';
-import { MAX_DEPTH, MAX_DOCUMENT_BYTES } from './yaml-text.ts';
+import { DOCUMENT_LIMITS, type DocumentLimits, MAX_DEPTH, mebibytes } from './yaml-text.ts';
 
-/** Values that one document may have once its aliases are filled in. */
-const MAX_VALUES = 15_000;
 const YAML_TAG = 'tag:yaml.org,2002:';
 
 interface YamlPair {
@@ -26,8 +24,8 @@ interface YamlPair {
 const offsetOf = (node: Node | null): number => node?.range?.[0] ?? 0;
 
 /** Turns a tree of nodes into plain JSON, and keeps the place of everything. */
-export function plainDocument(tree: Document.Parsed): PlainDocument {
-  const reader = new TreeReader();
+export function plainDocument(tree: Document.Parsed, limits: DocumentLimits = DOCUMENT_LIMITS): PlainDocument {
+  const reader = new TreeReader(limits);
   const root: Node | null = tree.contents;
   const value = reader.readRoot(root);
   return new PlainDocument(value, offsetOf(root), reader.spans, reader.findings, reader.refused);
@@ -46,18 +44,24 @@ class TreeReader {
   /** Lists and maps around the place that is being read, also those that an alias led into. */
   readonly #open = new Set<Node>();
   readonly #path: (string | number)[] = [];
+  readonly #limits: DocumentLimits;
   #values = 0;
   #characters = 0;
+
+  constructor(limits: DocumentLimits) {
+    this.#limits = limits;
+  }
 
   readRoot(root: Node | null): Json {
     const value = root === null ? null : this.#read(root);
     if (!this.#isFull()) return value;
-    const what = this.#values > MAX_VALUES ? `${MAX_VALUES} values` : '1 MiB of text';
+    const { values, bytes } = this.#limits;
+    const what = this.#values > values ? `${values} values` : `${mebibytes(bytes)} of text`;
     return this.#refuse(root, `found more than ${what} with all aliases filled in, expected less`);
   }
 
   #isFull(): boolean {
-    return this.#values > MAX_VALUES || this.#characters > MAX_DOCUMENT_BYTES;
+    return this.#values > this.#limits.values || this.#characters > this.#limits.bytes;
   }
 
   /** An aliased place is read once for each alias; what is wrong with it is said once. */
