@@ -1,6 +1,6 @@
 import { clusterId } from '../job/ids.ts';
 import type { Fence, KnownCluster } from '../ports/store.ts';
-import { fenceCte, fenced } from './fence.ts';
+import { fenceCte, fenced, fenceValues } from './fence.ts';
 import type { Database, Sql } from './pool.ts';
 
 /** The cluster that the cells are in, and the former ones. */
@@ -27,26 +27,30 @@ export async function currentCluster(sql: Sql): Promise<KnownCluster | null> {
 
 async function retireOthers(sql: Sql, fence: Fence, id: string): Promise<void> {
   await sql.query(
-    `with ${fenceCte('$1', '$2')}
-     update bulkhead.cluster set current = false from fence where current and id <> $3::uuid`,
-    [fence.owner, fence.epoch, id],
+    `with ${fenceCte()}
+     update bulkhead.cluster set current = false from fence where shard = 0 and current and id <> $6::uuid`,
+    [...fenceValues(fence), id],
   );
 }
 
 async function upsertCurrent(sql: Sql, fence: Fence, cluster: KnownCluster): Promise<void> {
   const recorded = await sql.query(
-    `with ${fenceCte('$1', '$2')}
+    `with ${fenceCte()}
      insert into bulkhead.cluster (id, context_name, server, ca_certificate, current)
-     select $3::uuid, $4, $5, $6, true from fence
+     select $6::uuid, $7, $8, $9, true from fence where shard = 0
      on conflict (id) do update set context_name = excluded.context_name, server = excluded.server,
        ca_certificate = excluded.ca_certificate, current = true
      returning 1`,
-    [fence.owner, fence.epoch, cluster.id, cluster.contextName, cluster.server, cluster.caCertificate],
+    [...fenceValues(fence), cluster.id, cluster.contextName, cluster.server, cluster.caCertificate],
   );
   if (recorded.length === 0) throw fenced(fence);
 }
 
-/** Makes `cluster` the current one; a former one stays in the history. @throws StoreError `fenced` */
+/**
+ * Makes `cluster` the current one; a former one stays in the history.
+ * @param fence of shard 0, whose owner speaks for the whole store
+ * @throws StoreError `fenced`, also under the fence of another shard
+ */
 export async function recordCluster(db: Database, fence: Fence, cluster: KnownCluster): Promise<void> {
   await db.transaction(async (sql) => {
     await retireOthers(sql, fence, cluster.id);

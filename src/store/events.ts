@@ -1,34 +1,9 @@
 import { type JobId, revision } from '../job/ids.ts';
-import type { EventType, Fence, JobEvent, StoredEvent } from '../ports/store.ts';
-import { fenceCte, fenced } from './fence.ts';
+import type { EventType, StoredEvent } from '../ports/store.ts';
 import type { Sql } from './pool.ts';
-import { type JobRow, storableText, toJobRef } from './rows.ts';
+import { type JobRow, toJobRef } from './rows.ts';
 
 /** The audit trail: only ever appended to. */
-
-/** Stores all of them or none, in this order. @throws StoreError `fenced` when the fence is outdated */
-export async function appendEvents(sql: Sql, fence: Fence, events: readonly JobEvent[]): Promise<void> {
-  if (events.length === 0) return;
-  const stored = await sql.query(
-    `with ${fenceCte('$1', '$2')}
-     insert into bulkhead.event (job_id, revision, type, reason, message)
-     select given.job_id, given.revision, given.type, given.reason, given.message
-     from fence, unnest($3::uuid[], $4::int[], $5::text[], $6::text[], $7::text[])
-       with ordinality as given (job_id, revision, type, reason, message, position)
-     order by given.position
-     returning 1`,
-    [
-      fence.owner,
-      fence.epoch,
-      events.map((e) => e.jobId),
-      events.map((e) => e.revision),
-      events.map((e) => e.type),
-      events.map((e) => e.reason),
-      events.map((e) => storableText(e.message)),
-    ],
-  );
-  if (stored.length === 0) throw fenced(fence);
-}
 
 interface EventRow extends JobRow {
   readonly revision: number;

@@ -1,14 +1,61 @@
+import { formatEpoch } from '../job/epoch.ts';
 import { type Fence, StoreError } from '../ports/store.ts';
 
 /**
- * Part of a statement: one row while the fence holds, none when it is outdated. FOR KEY SHARE makes a takeover wait for
- * the statements that were let in under the old epoch; a renewal of the lease does not wait.
+ * The proof of ownership, checked inside the statement that writes. It names the database too, so that a write meant
+ * for one that was promoted or restored since is refused.
+ *
+ * FOR KEY SHARE makes a takeover wait for the statements that were let in under the old epoch (the unique (id, epoch)
+ * makes the epoch a key); giving a shard back does not wait.
  */
-export const fenceCte = (owner: string, epoch: string): string =>
+
+/**
+ * Part of a statement: `fence` has one row, its `shard`, while the fence holds, and none when it is outdated.
+ * @param first number of the first of five parameters: {@link fenceValues}
+ */
+export const fenceCte = (first = 1): string =>
   `fence as materialized (
-     select 1 from bulkhead.shard where id = 0 and owner = ${owner} and epoch = ${epoch} for key share
+     select id as shard from bulkhead.shard
+     where owner = $${first}::uuid and id = $${first + 1}::smallint and epoch = $${first + 2}::bigint
+       and bulkhead.system_identifier() = $${first + 3}::text and bulkhead.timeline() = $${first + 4}::integer
+     for key share
    )`;
 
-export function fenced(fence: Fence): StoreError {
-  return new StoreError('fenced', `Another operator has taken over from ${fence.owner} (epoch ${fence.epoch}).`);
+export const fenceValues = ({ replica, shard, epoch }: Fence): readonly unknown[] => [
+  replica,
+  shard,
+  epoch.n,
+  epoch.system,
+  epoch.timeline,
+];
+
+/**
+ * The same for many: `fence` has a row for each that holds.
+ * @param first number of the first of five parameters: {@link fencesValues}
+ */
+export const fencesCte = (first = 1): string =>
+  `fence as materialized (
+     select s.id as shard
+     from unnest($${first}::uuid[], $${first + 1}::smallint[], $${first + 2}::bigint[], $${first + 3}::text[],
+       $${first + 4}::integer[]) given (replica, shard, n, system, timeline)
+     join bulkhead.shard s on s.id = given.shard and s.owner = given.replica and s.epoch = given.n
+     where given.system = (select bulkhead.system_identifier()) and given.timeline = (select bulkhead.timeline())
+     order by s.id
+     for key share of s
+   )`;
+
+export const fencesValues = (fences: readonly Fence[]): readonly unknown[] => [
+  fences.map((fence) => fence.replica),
+  fences.map((fence) => fence.shard),
+  fences.map((fence) => fence.epoch.n),
+  fences.map((fence) => fence.epoch.system),
+  fences.map((fence) => fence.epoch.timeline),
+];
+
+export function fenced({ replica, shard, epoch }: Fence): StoreError {
+  return new StoreError(
+    'fenced',
+    `Replica ${replica} does not hold shard ${shard} under epoch ${formatEpoch(epoch)} any more: ` +
+      'another has taken over, or the database was promoted or restored.',
+  );
 }

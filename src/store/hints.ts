@@ -21,6 +21,9 @@ export interface ListenOptions {
   readonly answerTimeoutMs: number;
 }
 
+/** What a hint says that is about no job in particular. */
+const OTHER_HINTS: ReadonlySet<string> = new Set(['platform', 'brake']);
+
 const RETRY_MIN_MS = 250;
 const RETRY_MAX_MS = 5_000;
 
@@ -51,9 +54,11 @@ async function openSession(options: ListenOptions, handlers: HintHandlers, signa
   // Nobody waits for it until the session is open; its error also ends the call that is under way.
   failed.catch(() => undefined);
   client.on('notification', (message) => {
-    // A channel is open to everyone in the database; what is no job id is none of ours.
-    const id = parseJobId(message.payload ?? '');
-    if (id !== null) handlers.onHint(id);
+    // A channel is open to everyone in the database: what we do not know is none of ours.
+    const payload = message.payload ?? '';
+    const id = parseJobId(payload);
+    if (id !== null) handlers.onJob(id);
+    else if (OTHER_HINTS.has(payload)) handlers.onOther();
   });
   try {
     await client.connect();

@@ -113,6 +113,17 @@ create table bulkhead.platform_head (
   foreign key (scope, revision) references bulkhead.platform_revision (scope, revision)
 );
 
+-- Without statistics the planner guesses that a third of the revisions are new, and would read them all.
+create function bulkhead.changed_since(horizon xid8) returns table (job_id uuid, scope text, revision integer)
+language sql stable set enable_seqscan = off as $$
+  select c.job_id, null::text, (select h.revision from bulkhead.goal_head h where h.job_id = c.job_id)
+  from (select g.job_id from bulkhead.goal_revision g where g.xid >= horizon
+    union select s.job_id from bulkhead.scaler_revision s where s.xid >= horizon) c
+  union all
+  select null, p.scope, max(p.revision) from bulkhead.platform_revision p where p.xid >= horizon group by p.scope
+$$;
+comment on function bulkhead.changed_since(xid8) is 'Heads of the jobs, and of the platform scopes, with a revision by this transaction or a later one. Costs as much as there are changes, by the indexes on xid.';
+
 create table bulkhead.idempotency (
   tenant text not null,
   key text not null,
@@ -220,9 +231,14 @@ create trigger fence_confirmation_is_append_only before update or delete or trun
 comment on table bulkhead.fence_confirmation is 'A person''s word that this database (system) goes on from fences that another one (follows) raised.';
 
 -- The brake: one budget of removals for all replicas.
-create table bulkhead.brake (only_one boolean primary key default true check (only_one));
+create table bulkhead.brake (
+  only_one boolean primary key default true check (only_one),
+  cells integer not null default 0,
+  counted_at timestamptz not null default '-infinity'
+) with (fillfactor = 50);
 insert into bulkhead.brake default values;
 comment on table bulkhead.brake is 'One row: its lock makes replicas reserve one after the other.';
+comment on column bulkhead.brake.cells is 'How many cells there were at counted_at, so that a thousand removals that wait do not count them a thousand times.';
 create table bulkhead.removal (
   job_id uuid not null references bulkhead.job,
   revision integer not null,
