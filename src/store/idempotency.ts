@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pRetry from 'p-retry';
 import { contentHash } from '../job/canonical.ts';
 import { type ChangeOrigin, StoreError } from '../ports/store.ts';
@@ -61,8 +62,10 @@ export interface Attempt {
 
 /** How long a call is sent again, from its first failure on. */
 const REPEAT_FOR_MS = 10_000;
-const PAUSE_MIN_MS = 5;
-const PAUSE_MAX_MS = 500;
+const PAUSE_MIN_MS = 50;
+const PAUSE_MAX_MS = 1_000;
+/** After a lost race, at most: the winner is through already, so there is nothing to wait for but the others. */
+const RACE_PAUSE_MS = 20;
 
 /** SQLSTATEs of a race that was lost: nothing was stored, and the winner's change can be read now. */
 const LOST_RACE: ReadonlySet<string> = new Set(['40001', '40P01', '23505']);
@@ -124,6 +127,10 @@ export async function untilKnown<T>(call: KeyedCall, attempt: (attempt: Attempt)
       minTimeout: PAUSE_MIN_MS,
       maxTimeout: PAUSE_MAX_MS,
       randomize: true,
+      shouldConsumeRetry: ({ error }) => !LOST_RACE.has(codeOf(error)),
+      onFailedAttempt: async ({ error }) => {
+        if (LOST_RACE.has(codeOf(error))) await sleep(Math.random() * RACE_PAUSE_MS);
+      },
       shouldRetry: ({ error }) => {
         deadline = Math.min(deadline, performance.now() + REPEAT_FOR_MS);
         if (performance.now() > deadline) return false;

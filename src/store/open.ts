@@ -1,21 +1,32 @@
 import { storeId } from '../job/ids.ts';
 import type {
+  Brake,
+  ChangeReader,
   ClusterRegistry,
   EventStore,
+  FenceConfirmer,
   GoalCatalog,
   GoalHints,
   GoalReader,
   GoalWriter,
-  Lease,
+  HistoryReader,
+  OverrideExpiry,
+  ShardLeases,
   StatusStore,
   TurnRecorder,
 } from '../ports/store.ts';
+import { brakeState, releaseBrake, reserveRemoval } from './brake.ts';
+import { changesSince, cursor, jobsOf } from './changes.ts';
 import { currentCluster, recordCluster } from './clusters.ts';
+import { confirmFence, followsSystem } from './confirm.ts';
 import { events } from './events.ts';
-import { find, goals, heads, knows, list } from './goals.ts';
+import { expireOverrides } from './expiry.ts';
+import { find, findRemoved, goals, heads, knows, list } from './goals.ts';
 import { listen } from './hints.ts';
-import { acquire, release } from './lease.ts';
+import { history } from './history.ts';
+import { heartbeat, holding, leave, replicas, yieldShards } from './leases.ts';
 import { readMigrations, requireCurrentSchema } from './migrate.ts';
+import { platformHistory, platforms, writePlatform } from './platform.ts';
 import { type Database, openDatabase } from './pool.ts';
 import { record } from './record.ts';
 import { statuses } from './status.ts';
@@ -24,13 +35,18 @@ import { write } from './write.ts';
 /** Everything the rest of Bulkhead asks of Postgres, and the end of it. */
 export interface Store
   extends GoalReader,
+    ChangeReader,
     GoalWriter,
     GoalCatalog,
+    HistoryReader,
+    OverrideExpiry,
     StatusStore,
     EventStore,
     TurnRecorder,
     ClusterRegistry,
-    Lease,
+    ShardLeases,
+    FenceConfirmer,
+    Brake,
     GoalHints {
   /** Closes the connections; waits no longer than a few seconds. Does not end a `listen`: abort its signal. */
   close(): Promise<void>;
@@ -114,19 +130,36 @@ export async function openStore(options: OpenOptions): Promise<Store> {
     await requireCurrentSchema(db, await readMigrations());
     return {
       storeId: storeId(await readStoreId(db)),
-      heads: () => heads(db),
+      heads: (shards) => heads(db, shards),
       goals: (ids) => goals(db, ids),
+      cursor: () => cursor(db),
+      changesSince: (from) => changesSince(db, from),
+      jobsOf: (tenant, shards) => jobsOf(db, tenant, shards),
+      write: (changes, origin, options) => write(db, changes, origin, options),
+      writePlatform: (change, origin) => writePlatform(db, change, origin),
       list: (filter) => list(db, filter),
       find: (job) => find(db, job),
+      findRemoved: (job) => findRemoved(db, job),
       knows: (ids) => knows(db, ids),
-      write: (changes, origin) => write(db, changes, origin),
+      history: (id) => history(db, id),
+      platforms: () => platforms(db),
+      platformHistory: (tenant) => platformHistory(db, tenant),
+      expireOverrides: (fences) => expireOverrides(db, fences),
       statuses: (ids) => statuses(db, ids),
       events: (filter) => events(db, filter),
       record: (fence, turn) => record(db, fence, turn),
       currentCluster: () => currentCluster(db),
       recordCluster: (fence, cluster) => recordCluster(db, fence, cluster),
-      acquire: async (owner, ttlMs) => acquire(await lease.open(), owner, ttlMs),
-      release: async (fence) => release(await lease.open(), fence),
+      heartbeat: async (self, ttlMs) => heartbeat(await lease.open(), self, ttlMs),
+      yieldShards: async (replica, shards) => yieldShards(await lease.open(), replica, shards),
+      leave: async (replica) => leave(await lease.open(), replica),
+      replicas: () => replicas(db),
+      holding: async (fences) => holding(await lease.open(), fences),
+      confirmFence: (confirmation, origin) => confirmFence(db, confirmation, origin),
+      followsSystem: (system) => followsSystem(db, system),
+      reserveRemoval: (fence, id, revision) => reserveRemoval(db, fence, id, revision),
+      brakeState: () => brakeState(db),
+      releaseBrake: (origin) => releaseBrake(db, origin),
       listen: (handlers, signal) => listen(listenOptions, handlers, signal),
       close: async () => {
         await Promise.all([db.close(), lease.close()]);
