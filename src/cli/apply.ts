@@ -1,9 +1,7 @@
 import { type Command, Option } from 'commander';
-import { contentHash } from '../job/canonical.ts';
-import type { GoalContent } from '../job/goal.ts';
-import { revision } from '../job/ids.ts';
-import type { GoalReceipt } from '../ports/store.ts';
-import type { Store } from '../store/open.ts';
+import type { Goal } from '../job/goal.ts';
+import { jobName, revision } from '../job/ids.ts';
+import type { Base, GoalChange } from '../ports/store.ts';
 import { action, type Context, origin } from './context.ts';
 import { CliError } from './errors.ts';
 import { readJobs, type WrittenJob } from './intake.ts';
@@ -12,50 +10,59 @@ import {
   type FileOptions,
   fileOption,
   type GlobalOptions,
+  idempotencyOption,
   outputOption,
   reasonOption,
   recursiveOption,
   timeoutOption,
+  wholeNumber,
 } from './options.ts';
-import { print } from './output.ts';
-import { receiptText } from './receipts.ts';
-import { isReady, type WaitTarget, waitFor } from './wait.ts';
+import type { DryRun } from './receipts.ts';
+import { isReady, waitFor } from './wait.ts';
+import { readGoals, targetsOf, writeGoals } from './write-goals.ts';
 
 interface ApplyOptions extends GlobalOptions, FileOptions {
-  readonly dryRun: 'client' | 'none';
+  readonly dryRun: DryRun;
   readonly reason?: string;
+  readonly base?: number;
+  readonly idempotencyKey?: string;
   readonly wait?: true;
   readonly timeout: number;
   readonly output?: 'name' | 'json';
 }
 
-/** What the store would answer, as things stand. */
-async function foresee(store: Store, { name, spec }: WrittenJob): Promise<GoalReceipt> {
-  const goal = await store.find(name);
-  if (!goal) return { job: name, id: null, revision: revision(1), outcome: 'created' };
-  const content: GoalContent = { kind: 'spec', spec };
-  return contentHash(content) === goal.contentHash
-    ? { job: name, id: goal.job.id, revision: goal.revision, outcome: 'unchanged' }
-    : { job: name, id: goal.job.id, revision: revision(goal.revision + 1), outcome: 'configured' };
+/**
+ * What the files say, each from the revision that it started from: the one that --base names, else the one just read,
+ * so that nothing is written over which came in between. A call with a key may be the second one, after its own change:
+ * what is read now says nothing about where it started.
+ */
+function changesOf(
+  jobs: readonly WrittenJob[],
+  goals: ReadonlyMap<string, Goal>,
+  { base, idempotencyKey }: Pick<ApplyOptions, 'base' | 'idempotencyKey'>,
+): GoalChange[] {
+  const given: Base | undefined = base === undefined ? base : base === 0 ? 'none' : revision(base);
+  return jobs.map(({ name, spec }) => {
+    const read = idempotencyKey === undefined ? (goals.get(jobName(name))?.layers.job.revision ?? 'none') : undefined;
+    const from = given ?? read;
+    return { job: name, content: { kind: 'spec', spec }, ...(from !== undefined && { base: from }) };
+  });
 }
 
-const targetsOf = (receipts: readonly GoalReceipt[]): WaitTarget[] =>
-  receipts.flatMap(({ job, id, revision: at }) =>
-    id !== null && at !== null ? [{ job: { ...job, id }, revision: at }] : [],
-  );
-
 async function apply(context: Context, options: ApplyOptions): Promise<void> {
-  const dryRun = options.dryRun === 'client';
-  if (dryRun && options.wait) throw new CliError('--wait has nothing to wait for with --dry-run; leave one out');
+  if (options.dryRun !== 'none' && options.wait) {
+    throw new CliError('--wait has nothing to wait for with --dry-run; leave one out');
+  }
   const jobs = await readJobs(options);
-  const store = await context.store();
-  const receipts = dryRun
-    ? await Promise.all(jobs.map((job) => foresee(store, job)))
-    : await store.write(
-        jobs.map(({ name, spec }) => ({ job: name, content: { kind: 'spec', spec } })),
-        origin(options.reason),
-      );
-  await print(receiptText(receipts, options.output, dryRun));
+  if (options.base !== undefined && jobs.length !== 1) {
+    throw new CliError(`--base speaks of one job, and the files have ${jobs.length}; apply that one alone`);
+  }
+  const goals = await readGoals(
+    await context.store(),
+    jobs.map(({ name }) => name),
+  );
+  const changes = changesOf(jobs, goals, options);
+  const receipts = await writeGoals(context, { changes, goals, origin: origin(options) }, options);
   if (options.wait) await waitFor(context, targetsOf(receipts), { until: isReady, timeoutMs: options.timeout });
 }
 
@@ -66,6 +73,13 @@ export function addApplyCommand(program: Command): void {
     .addOption(fileOption().makeOptionMandatory())
     .addOption(recursiveOption())
     .addOption(reasonOption())
+    .addOption(
+      new Option(
+        '--base <revision>',
+        'revision that the file was made from (0: the job is new); refused when layer job has changed since',
+      ).argParser(wholeNumber(0)),
+    )
+    .addOption(idempotencyOption())
     .addOption(dryRunOption())
     .addOption(new Option('--wait', 'wait until all jobs are ready'))
     .addOption(timeoutOption())

@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline/promises';
+import { CliError } from './errors.ts';
 
 /** Whether there is a person who can be asked. */
 export const canAsk = (): boolean => process.stdin.isTTY === true && process.stderr.isTTY === true;
@@ -17,4 +18,15 @@ export async function confirm(question: string): Promise<boolean> {
   } finally {
     terminal.close();
   }
+}
+
+/**
+ * Goes on only with a person's word: --yes, or yes to the question.
+ * @param question a sentence, with its question mark
+ * @throws CliError on a no, and where nobody can be asked
+ */
+export async function requireYes(question: string, options: { readonly yes?: true }): Promise<void> {
+  if (options.yes) return;
+  if (!canAsk()) throw new CliError(`${question} There is no terminal to ask on: say --yes if it is meant`);
+  if (!(await confirm(question))) throw new CliError('nothing was changed');
 }

@@ -2,13 +2,15 @@ import { hostname, userInfo } from 'node:os';
 import type { Command } from 'commander';
 import type { ClusterTarget, TargetOptions } from '../cluster/target.ts';
 import type { Transport } from '../cluster/transport.ts';
+import type { Source } from '../job/goal.ts';
 import type { ClusterIdentity } from '../ports/cluster.ts';
-import type { ChangeOrigin } from '../ports/store.ts';
+import { type ChangeOrigin, StaleBaseError } from '../ports/store.ts';
 import { openStore, type Store } from '../store/open.ts';
 import { databaseUrl } from './database.ts';
 import { CliError, CommandFailure } from './errors.ts';
-import { type LeaseHolder, readLeaseHolder } from './lease-holder.ts';
 import type { GlobalOptions } from './options.ts';
+import { say } from './output.ts';
+import { staleDiff, staleSentence } from './stale-text.ts';
 
 /** Loaded when asked for: reading kubeconfigs brings a library that takes longer to load than all the rest. */
 const clusterAccess = () => import('./cluster-access.ts');
@@ -37,12 +39,6 @@ export class Context {
     this.#url ??= databaseUrl();
     this.#store ??= this.#url.then((url) => openStore({ url, applicationName: `bulkhead ${this.#command}` }));
     return this.#store;
-  }
-
-  /** Who owns the work now; null when no operator runs. @throws StoreError */
-  async leaseHolder(): Promise<LeaseHolder | null> {
-    this.#url ??= databaseUrl();
-    return readLeaseHolder(await this.#url);
   }
 
   /** Reads the kubeconfig. @throws TargetError */
@@ -87,6 +83,13 @@ export class Context {
 /** What `work` of a command gets: its context, its own and the global options, and its positional arguments. */
 export type Work<Options> = (context: Context, options: Options & GlobalOptions, args: string[]) => Promise<void>;
 
+/** Shows both sides of a change that came too late; the error itself becomes one sentence. */
+function explainStale(error: unknown): unknown {
+  if (!(error instanceof StaleBaseError)) return error;
+  say(staleDiff(error).trimEnd());
+  return new CliError(staleSentence(error, Date.now()), { cause: error });
+}
+
 /**
  * An action for commander that opens a {@link Context}, closes it, and gives errors the command's exit code.
  * @param errorExitCode of any error
@@ -99,7 +102,7 @@ export function action<Options>(work: Work<Options>, errorExitCode = 1): (...arg
     try {
       await work(context, options, command.args);
     } catch (error) {
-      throw new CommandFailure(error, errorExitCode, context.place);
+      throw new CommandFailure(explainStale(error), errorExitCode, context.place);
     } finally {
       await context.close();
     }
@@ -118,8 +121,13 @@ export function author(): string {
   }
 }
 
-export const origin = (reason: string | undefined): ChangeOrigin => ({
+/** Who makes a change, and why. */
+export const origin = (
+  options: { readonly reason?: string; readonly idempotencyKey?: string },
+  source: Source = 'cli',
+): ChangeOrigin => ({
   author: author(),
-  source: 'cli',
-  reason: reason ?? null,
+  source,
+  reason: options.reason ?? null,
+  ...(options.idempotencyKey !== undefined && { idempotencyKey: options.idempotencyKey }),
 });

@@ -1,16 +1,20 @@
-import type { Goal } from '../job/goal.ts';
+import { type GoalContent, type JobRevision, layerOf, newestRevision } from '../job/goal.ts';
+import { jobName } from '../job/ids.ts';
 import { printable } from '../job/problem.ts';
-import type { NextStep } from '../job/status.ts';
-import type { KnownCluster, StoredEvent } from '../ports/store.ts';
-import { type JobView, orderedSpec } from './jobs.ts';
-import type { LeaseHolder } from './lease-holder.ts';
+import type { BrakeState, KnownCluster, ReplicaInfo, StoredEvent } from '../ports/store.ts';
+import { specPath } from './field-changes.ts';
+import { type JobView, writtenSpec } from './jobs.ts';
+import { changeOf, isActive, layersText, platformText, SOURCES } from './layer-words.ts';
 import { age, ageOf, fields, indent, table, toYamlText } from './output.ts';
+import { type LivePlan, stepLines } from './plan-text.ts';
+import { ownerLine } from './replicas.ts';
 
 /** What `describe` says of one job: four questions, one section each. Pure: no clock, no I/O. */
 
 export interface Description {
   readonly view: JobView;
-  readonly operator: LeaseHolder | null;
+  readonly replicas: readonly ReplicaInfo[];
+  readonly brake: BrakeState;
   readonly cluster: KnownCluster | null;
   readonly live: LivePlan;
   /** Oldest first. */
@@ -19,40 +23,55 @@ export interface Description {
   readonly now: number;
 }
 
-/** The plan made from a look at the cluster just now, or why there is none. */
-export type LivePlan =
-  | { readonly kind: 'planned'; readonly contextName: string; readonly steps: readonly NextStep[] }
-  | { readonly kind: 'unknown'; readonly why: string };
-
-const SOURCES: Readonly<Record<Goal['source'], string>> = {
-  cli: 'with the bulkhead command',
-  api: 'through the HTTP API',
-  kubectl: 'with kubectl',
-  rollback: 'by a rollback',
-  scaler: 'by the scaler',
-  oncall: 'by someone on call',
-  system: 'by Bulkhead itself',
-};
-
-const NO_OPERATOR = 'none runs, so nothing is done and what was seen may be outdated; start one with: bulkhead run';
-
 const section = (title: string, body: string): string => `\n${title}\n${indent(body)}`;
 
 const printableLines = (text: string): string => text.split('\n').map(printable).join('\n');
 
-function goalSection({ view: { goal }, now }: Description): string {
-  const head = fields([
-    ['Revision', goal.content.kind === 'tombstone' ? `${goal.revision}, which removes the job` : `${goal.revision}`],
-    ['Set by', `${goal.author}, ${SOURCES[goal.source]}`],
-    ['When', `${ageOf(goal.createdAt, now)} ago (${goal.createdAt.toISOString()})`],
-    ['Why', goal.reason ?? 'no reason was given'],
+const refusedText = (content: GoalContent): string =>
+  content.kind === 'refused'
+    ? `Refused (${content.because}), so the cell stays as it is:\n${content.problems
+        .map((p) => `  ${specPath(p.path)}: found ${printable(p.found)}, expected ${printable(p.expected)}\n`)
+        .join('')}`
+    : '';
+
+/** What lies above the job's own spec; nothing where nothing does. */
+function layerTable({ view: { goal }, now }: Description): string {
+  const above = [goal.layers.scaler, goal.layers.oncall].filter(isActive);
+  if (above.length === 0) return '';
+  const rows = above.map((it: JobRevision) => [
+    layerOf(it.content),
+    String(it.revision),
+    it.author,
+    ageOf(it.createdAt, now),
+    it.reason ?? '',
+    changeOf(it, null),
   ]);
-  const spec = orderedSpec(goal);
-  return section('Goal:', spec === null ? head : `${head}Spec:\n${indent(printableLines(toYamlText(spec)))}`);
+  const lines = table(['LAYER', 'REVISION', 'AUTHOR', 'AGE', 'REASON', 'SAYS'], rows);
+  return `Above it (merged by: bulkhead explain ${jobName(goal.job)}):\n${indent(lines)}`;
 }
 
-function observedSection({ view: { goal, seen }, operator, cluster, now }: Description): string {
-  const ownership = operator ? `${operator.owner} owns the work (epoch ${operator.epoch})` : NO_OPERATOR;
+function goalSection(description: Description): string {
+  const { goal } = description.view;
+  const newest = newestRevision(goal);
+  const isRemoved = goal.layers.job.content.kind === 'tombstone';
+  const what = isRemoved ? `${goal.revision}, which removes the job` : `${goal.revision} (${layersText(goal.layers)})`;
+  const waits = description.brake.waiting.some(({ id }) => id === goal.job.id);
+  const platform = platformText(goal.platform);
+  const head = fields([
+    ['Revision', what],
+    ['Set by', `${newest.author}, ${SOURCES[newest.source]}`],
+    ['When', `${ageOf(newest.createdAt, description.now)} ago (${newest.createdAt.toISOString()})`],
+    ['Why', newest.reason ?? 'no reason was given'],
+    ...(platform === '' ? [] : [['Platform', platform] as const]),
+    ...(waits ? [['Brake', 'holds the removal back; see: bulkhead brake'] as const] : []),
+  ]);
+  const spec = writtenSpec(goal);
+  const written = spec === null ? '' : `Spec:\n${indent(printableLines(toYamlText(spec)))}`;
+  return section('Goal:', head + refusedText(goal.content) + written + layerTable(description));
+}
+
+function observedSection({ view: { goal, seen }, replicas, cluster, now }: Description): string {
+  const ownership = ownerLine(replicas, goal.job.id);
   if (!seen) return section('Observed:', `Nothing was seen of this job yet.\n${fields([['Operator', ownership]])}`);
   const { status, updatedAt } = seen;
   const { ready, desired, restarts } = status.workers;
@@ -73,9 +92,6 @@ function observedSection({ view: { goal, seen }, operator, cluster, now }: Descr
   );
   return section('Observed:', `${head}Conditions:\n${indent(conditions)}`);
 }
-
-const stepLines = (steps: readonly NextStep[]): string =>
-  steps.map(({ action, why }) => `${printable(action)}: ${printable(why)}\n`).join('');
 
 function nextSection({ view: { seen }, live }: Description): string {
   const stored = seen ? stepLines(seen.status.next) : 'nothing is known: no operator has looked at this job yet\n';

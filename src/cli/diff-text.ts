@@ -1,20 +1,19 @@
-import { createTwoFilesPatch, FILE_HEADERS_ONLY } from 'diff';
 import { effectiveSpec } from '../job/defaults.ts';
 import { toYaml } from '../job/document.ts';
-import type { Goal } from '../job/goal.ts';
-import { type JobName, jobId, jobName, type Revision, revision, type StoreId } from '../job/ids.ts';
+import type { Goal, GoalContent, PlatformLayers } from '../job/goal.ts';
+import { type JobName, jobName, type Revision, revision, type StoreId } from '../job/ids.ts';
 import { printable } from '../job/problem.ts';
 import type { JobSpec } from '../job/spec.ts';
 import { type Drift, drift } from '../plan/drift.ts';
 import { cellNamespace } from '../plan/names.ts';
 import { type KubeObject, keyOf, keyText, LABELS, type ObjectKey, shortKey } from '../plan/objects.ts';
 import { renderCell } from '../plan/render/cell.ts';
+import { NOTHING, unifiedDiff } from './content-text.ts';
+import { specPath } from './field-changes.ts';
+import { foresee, goalAfter, ID_TO_COME } from './foresight.ts';
 
 /** What a file would change: in the goal, and then in the cell. Pure. */
 
-/** Stands for the id that a job gets when it is made; it occurs in labels only. */
-const ID_TO_COME = jobId('00000000-0000-4000-8000-000000000000');
-const CONTEXT_LINES = 3;
 const MAX_VALUE = 80;
 const REVISION_PATH = `metadata.labels[${LABELS.revision}]`;
 
@@ -26,6 +25,8 @@ export interface JobChange {
   readonly file: string;
   /** The goal in the store; null for a job that is not there. */
   readonly stored: Goal | null;
+  /** What the platform says about the job. */
+  readonly platform: PlatformLayers;
 }
 
 export interface ObjectChange {
@@ -35,20 +36,25 @@ export interface ObjectChange {
   readonly drifts: readonly Drift[];
 }
 
-const storedSpec = ({ stored }: JobChange): JobSpec | null =>
-  stored?.content.kind === 'spec' ? stored.content.spec : null;
+/** What the job's own layer says against what the file says, as a unified diff; empty when they are equal. */
+export function specDiff({ name, spec, file, stored }: JobChange): string {
+  const layer = stored?.layers.job;
+  const before = layer?.content.kind === 'spec' ? layer.content.spec : null;
+  return unifiedDiff(
+    {
+      name: before && layer ? `${jobName(name)} (revision ${layer.revision})` : NOTHING,
+      text: before ? toYaml({ ...name, spec: before }) : '',
+    },
+    { name: `${jobName(name)} (${file})`, text: toYaml({ ...name, spec }) },
+  );
+}
 
-/** The specs as YAML, as a unified diff; empty when they are equal. */
-export function specDiff(change: JobChange): string {
-  const { name, spec, file, stored } = change;
-  const before = storedSpec(change);
-  const [oldText, newText] = [before ? toYaml({ ...name, spec: before }) : '', toYaml({ ...name, spec })];
-  if (oldText === newText) return '';
-  const oldName = before && stored ? `${jobName(name)} (revision ${stored.revision})` : '/dev/null';
-  return createTwoFilesPatch(oldName, `${jobName(name)} (${printable(file)})`, oldText, newText, undefined, undefined, {
-    context: CONTEXT_LINES,
-    headerOptions: FILE_HEADERS_ONLY,
-  });
+/** What all layers say once the file's spec is in layer `job`. */
+function contentAfter({ name, spec, stored, platform }: JobChange): GoalContent {
+  const change = { job: name, content: { kind: 'spec', spec } } as const;
+  const nobody = { author: '', source: 'cli', reason: null } as const;
+  const after = goalAfter(stored, change, foresee(stored, change), nobody, platform);
+  return after?.content ?? change.content;
 }
 
 function render(change: JobChange, spec: JobSpec, at: Revision): KubeObject[] {
@@ -56,12 +62,14 @@ function render(change: JobChange, spec: JobSpec, at: Revision): KubeObject[] {
   return renderCell({ storeId: change.storeId, job, revision: at, spec: effectiveSpec(spec) });
 }
 
-/** What happens to each object of a cell that is as its stored goal says, in the order in which it is done. */
-export function objectChanges(change: JobChange): ObjectChange[] {
-  const before = storedSpec(change);
-  const at = change.stored?.revision ?? 0;
-  const old = before && change.stored ? render(change, before, change.stored.revision) : [];
-  const wanted = render(change, change.spec, revision(at + 1));
+/**
+ * What happens to each object of a cell that is as its stored goal says, in the order in which it is done.
+ * @param spec the merged goal that is to be
+ */
+export function objectChanges(change: JobChange, spec: JobSpec): ObjectChange[] {
+  const { stored } = change;
+  const old = stored?.content.kind === 'spec' ? render(change, stored.content.spec, stored.revision) : [];
+  const wanted = render(change, spec, revision((stored?.revision ?? 0) + 1));
   const oldByKey = new Map(old.map((object) => [keyText(keyOf(object)), object]));
   const kept = new Set(wanted.map((object) => keyText(keyOf(object))));
   const written = wanted.map((object): ObjectChange => {
@@ -93,9 +101,22 @@ function changeLines({ do: verb, key, drifts }: ObjectChange): string {
   return `#   ${verb} ${shortKey(key)}${workersNote(key, drifts)}\n${drifts.map(driftLine).join('')}`;
 }
 
+/** Why nothing can be said of the cell: a goal that is refused is not acted on. */
+function refusedLines(content: GoalContent & { readonly kind: 'refused' }, when: string): string {
+  const lines = content.problems.map(
+    (p) => `#   ${specPath(p.path)}: found ${short(p.found)}, expected ${short(p.expected)}\n`,
+  );
+  return `# the merged goal ${when} refused (${content.because}), so the cell stays as it is:\n${lines.join('')}`;
+}
+
 /** The actions under a diff, as comment lines, so that the whole remains a patch. */
 export function actionText(change: JobChange): string {
-  const changes = objectChanges(change);
+  const after = contentAfter(change);
+  if (after.kind === 'refused') return refusedLines(after, 'would be');
+  if (after.kind === 'tombstone') return '';
+  const now = change.stored?.content;
+  if (now?.kind === 'refused') return refusedLines(now, 'is now');
+  const changes = objectChanges(change, after.spec);
   const isOnlyNumber = (it: ObjectChange) => it.do === 'replace' && it.drifts.length === 0;
   const told = changes.filter((it) => !isOnlyNumber(it));
   const silent = changes.length - told.length;

@@ -2,18 +2,21 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
 import { canonicalJson } from '../job/canonical.ts';
 import { effectiveSpec } from '../job/defaults.ts';
+import { newestRevision } from '../job/goal.ts';
 import { jobName } from '../job/ids.ts';
 import type { Store } from '../store/open.ts';
 import { action, type Context } from './context.ts';
 import { CliError } from './errors.ts';
 import { currentStatus, type JobView, jobObject, listGoals, requireGoal, viewsOf } from './jobs.ts';
+import { layersText } from './layer-words.ts';
 import { type GlobalOptions, outputOption, parseJob, tenantOf } from './options.ts';
 import { ageOf, type OutputFormat, print, rowsOf, say, table, toJsonText, toYamlText } from './output.ts';
+import { isServed } from './replicas.ts';
 
 const WATCH_EVERY_MS = 1_000;
 
 const HEADER = ['TENANT', 'NAME', 'READY', 'PHASE', 'WORKERS', 'REVISION', 'AGE'];
-const WIDE_HEADER = [...HEADER, 'CELL', 'IMAGE', 'TIER', 'RESTARTS', 'REASON'];
+const WIDE_HEADER = [...HEADER, 'LAYERS', 'CELL', 'IMAGE', 'TIER', 'RESTARTS', 'REASON'];
 
 /** A job nobody has looked at since its goal changed is unknown, whatever was seen of an earlier revision. */
 function row(view: JobView, now: number, wide: boolean): string[] {
@@ -28,13 +31,14 @@ function row(view: JobView, now: number, wide: boolean): string[] {
     status?.phase ?? 'Unknown',
     workers ? `${workers.ready}/${workers.desired}` : '',
     String(goal.revision),
-    ageOf(goal.createdAt, now),
+    ageOf(newestRevision(goal).createdAt, now),
   ];
   if (!wide) return cells;
   const spec = goal.content.kind === 'spec' ? effectiveSpec(goal.content.spec) : null;
   const restarts = workers ? String(workers.restarts) : '';
   return [
     ...cells,
+    layersText(goal.layers),
     seen?.status.cell ?? '',
     spec?.container.image ?? '',
     spec?.tier ?? '',
@@ -113,7 +117,7 @@ async function get(context: Context, options: GetOptions, names: string[]): Prom
   const isTable = output === undefined || output === 'wide';
   if (views.length === 0 && isTable) await sayNone(store, tenantOf(options));
   else await print(rendered(views, output, names.length === 1, Date.now()));
-  if (isTable && views.length > 0 && (await context.leaseHolder()) === null) {
+  if (isTable && views.length > 0 && !isServed(await store.replicas())) {
     say('No operator runs: what is shown was seen by the last one. Start one with: bulkhead run');
   }
   if (options.watch) await watch(store, names, options, views);

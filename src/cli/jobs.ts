@@ -1,4 +1,4 @@
-import type { Goal } from '../job/goal.ts';
+import { type Goal, newestRevision } from '../job/goal.ts';
 import { type JobName, jobName } from '../job/ids.ts';
 import { inSchemaOrder } from '../job/schema-fields.ts';
 import { API_VERSION, jobSpecSchema, KIND } from '../job/spec.ts';
@@ -7,6 +7,7 @@ import { nearest } from '../job/suggest.ts';
 import { LABEL_PREFIX } from '../plan/objects.ts';
 import type { GoalCatalog, GoalReader, StatusStore, StoredStatus } from '../ports/store.ts';
 import { CliError } from './errors.ts';
+import { layersText } from './layer-words.ts';
 
 /** Jobs as people see them: those that are wanted, and those whose cells are still being removed. */
 
@@ -31,7 +32,7 @@ export async function listGoals(store: Catalog, tenant: string | null): Promise<
   const others = heads.map((head) => head.jobId).filter((id) => !known.has(id));
   const removed = others.length === 0 ? [] : await store.goals(others);
   const leaving = removed.filter(
-    ({ content, job }) => content.kind === 'tombstone' && (tenant === null || job.tenant === tenant),
+    ({ layers, job }) => layers.job.content.kind === 'tombstone' && (tenant === null || job.tenant === tenant),
   );
   return [...wanted, ...leaving].sort(byName);
 }
@@ -43,6 +44,22 @@ export async function requireGoal(store: Catalog, job: JobName): Promise<Goal> {
   const leaving = (await listGoals(store, job.tenant)).filter((goal) => goal.job.name === job.name).at(-1);
   if (leaving) return leaving;
   throw new CliError(notFound(job, await store.list()));
+}
+
+/** The job of that name, not one that is removed. @throws CliError */
+export async function requireWanted(store: GoalCatalog, job: JobName): Promise<Goal> {
+  const wanted = await store.find(job);
+  if (wanted) return wanted;
+  const name = jobName(job);
+  if (await store.findRemoved(job)) {
+    throw new CliError(`${name} is removed; bring it back with: bulkhead undelete ${name}`);
+  }
+  throw new CliError(notFound(job, await store.list()));
+}
+
+/** The job of that name, or one that had it and whose name is still kept. @throws CliError when there is neither */
+export async function anyGoal(store: Catalog, job: JobName): Promise<Goal> {
+  return (await store.find(job)) ?? (await store.findRemoved(job))?.goal ?? (await requireGoal(store, job));
 }
 
 /** Says that there is no such job, and which one may have been meant. */
@@ -62,25 +79,34 @@ export async function viewsOf(store: StatusStore, goals: readonly Goal[]): Promi
   return goals.map((goal) => ({ goal, seen: byId.get(goal.job.id) ?? null }));
 }
 
-/** What was seen, as far as it speaks of the goal's own revision; null where that is still to come. */
-export const currentStatus = ({ goal, seen }: JobView): JobStatus | null =>
-  seen?.status.observedRevision === goal.revision ? seen.status : null;
+/** What was seen, as far as it speaks of the goal as it is now; null where that is still to come. */
+export function currentStatus({ goal: { revision, platform }, seen }: JobView): JobStatus | null {
+  if (!seen || seen.status.observedRevision !== revision) return null;
+  // A replica of an older Bulkhead, which knows of no platform, leaves this out.
+  const { all, tenant } = seen.status.observedPlatform ?? { all: 0, tenant: 0 };
+  return all === (platform.all?.revision ?? 0) && tenant === (platform.tenant?.revision ?? 0) ? seen.status : null;
+}
 
-/** The spec as people write it, fields in the order of the definition; null for a removed job. */
-export const orderedSpec = ({ content }: Goal): unknown =>
-  content.kind === 'spec' ? inSchemaOrder(jobSpecSchema, content.spec) : null;
+/** The spec as somebody wrote it, fields in the order of the definition; null for a removed job. */
+export const writtenSpec = ({ layers: { job } }: Goal): unknown =>
+  job.content.kind === 'spec' ? inSchemaOrder(jobSpecSchema, job.content.spec) : null;
 
-/** One job in the form of a Kubernetes object, for -o yaml and json. */
+/**
+ * One job in the form of a Kubernetes object, for -o yaml and json. Its spec is what layer `job` says, so that it can be
+ * edited and applied again without taking over what others say above it; `explain` has the merge.
+ */
 export function jobObject({ goal, seen }: JobView): unknown {
-  const { job, content } = goal;
-  const revisedAt = goal.createdAt.toISOString();
+  const { job, layers } = goal;
+  const newest = newestRevision(goal);
   const annotations = {
-    [`${LABEL_PREFIX}author`]: goal.author,
-    [`${LABEL_PREFIX}source`]: goal.source,
-    ...(goal.reason !== null && { [`${LABEL_PREFIX}reason`]: goal.reason }),
-    [`${LABEL_PREFIX}revised-at`]: revisedAt,
+    [`${LABEL_PREFIX}author`]: newest.author,
+    [`${LABEL_PREFIX}source`]: newest.source,
+    ...(newest.reason !== null && { [`${LABEL_PREFIX}reason`]: newest.reason }),
+    [`${LABEL_PREFIX}revised-at`]: newest.createdAt.toISOString(),
+    [`${LABEL_PREFIX}layers`]: layersText(layers),
   };
-  const removal = content.kind === 'tombstone' ? { deletionTimestamp: revisedAt } : {};
+  const isRemoved = layers.job.content.kind === 'tombstone';
+  const removal = isRemoved ? { deletionTimestamp: layers.job.createdAt.toISOString() } : {};
   return {
     apiVersion: API_VERSION,
     kind: KIND,
@@ -92,7 +118,7 @@ export function jobObject({ goal, seen }: JobView): unknown {
       ...removal,
       annotations,
     },
-    ...(content.kind === 'spec' && { spec: orderedSpec(goal) }),
+    ...(!isRemoved && { spec: writtenSpec(goal) }),
     ...(seen && { status: statusObject(seen) }),
   };
 }

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { JobName } from '../job/ids.ts';
+import { type JobName, type Revision, revision } from '../job/ids.ts';
 import { streamJobSchema } from '../job/spec.ts';
 import { CliError } from './errors.ts';
 import type { OutputFormat } from './output.ts';
@@ -34,6 +34,22 @@ export function duration(text: string): number {
   return total;
 }
 
+/** A job at a revision, as people name it. */
+export interface JobAt {
+  readonly job: JobName;
+  /** null: as it is now. */
+  readonly revision: Revision | null;
+}
+
+/** Reads `JOB@3`, or `JOB` for now. @throws CliError */
+export function parseJobAt(text: string, options: GlobalOptions): JobAt {
+  const [name = '', number, ...rest] = text.split('@');
+  const job = parseJob(name, options);
+  if (number === undefined) return { job, revision: null };
+  if (rest.length === 0 && /^[1-9]\d{0,8}$/.test(number)) return { job, revision: revision(Number(number)) };
+  throw new CliError(`${JSON.stringify(text)} names no revision: expected JOB@3, with a number from 1`);
+}
+
 /** A whole number from `min`. */
 export const wholeNumber =
   (min: number) =>
@@ -55,17 +71,39 @@ export function addGlobalOptions(program: Command): void {
 export const outputOption = (...formats: readonly OutputFormat[]): Option =>
   new Option('-o, --output <format>', 'how the result is printed').choices(formats);
 
-const collect = (value: string, before: readonly string[] | undefined): string[] => [...(before ?? []), value];
+/** Of an option that may be repeated: all of its values. */
+export const collect = (value: string, before: readonly string[] | undefined): string[] => [...(before ?? []), value];
 
-export const fileOption = (): Option =>
-  new Option('-f, --filename <file>', 'file or folder with jobs, or - for stdin; may be repeated').argParser(collect);
+export const fileOption = (text = 'file or folder with jobs, or - for stdin; may be repeated'): Option =>
+  new Option('-f, --filename <file>', text).argParser(collect);
 
 export const recursiveOption = (): Option => new Option('-R, --recursive', 'look into the folders of a folder, too');
 
+function someText(text: string): string {
+  if (text.trim() !== '') return text;
+  throw new InvalidArgumentError('Say in a few words why.');
+}
+
 export const reasonOption = (): Option => new Option('--reason <text>', 'why; kept with the revision');
 
+/** Where a change must say why. */
+export const mandatoryReasonOption = (): Option => reasonOption().makeOptionMandatory().argParser(someText);
+
 export const dryRunOption = (): Option =>
-  new Option('--dry-run <mode>', 'client: only say what would be done').choices(['client', 'none']).default('none');
+  new Option(
+    '--dry-run <mode>',
+    'client: only say what would be done; server: have the store check it all, then take it back',
+  )
+    .choices(['client', 'server', 'none'])
+    .default('none');
+
+export const yesOption = (): Option => new Option('--yes', 'do not ask');
+
+export const idempotencyOption = (): Option =>
+  new Option(
+    '--idempotency-key <key>',
+    'a text of your own for this change: sent again with the same key, it is stored once',
+  );
 
 export const timeoutOption = (): Option =>
   new Option('--timeout <time>', 'how long --wait waits').argParser(duration).default(120_000, '120s');
@@ -81,6 +119,9 @@ function checked(schema: typeof nameSchema, text: string, what: string): string 
   if (!problem) return text;
   throw new CliError(`${JSON.stringify(text)} cannot be ${what}: ${problem.message}`);
 }
+
+/** @throws CliError when nothing can be a tenant of that name */
+export const parseTenant = (text: string): string => checked(tenantSchema, text, 'a tenant');
 
 /** Reads a JOB argument: `name`, or `tenant/name`. @throws CliError */
 export function parseJob(text: string, options: GlobalOptions): JobName {

@@ -1,19 +1,26 @@
 import { Command } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { addApplyCommand } from './apply.ts';
+import { addBrakeCommand } from './brake.ts';
 import { addDatabaseCommands } from './database.ts';
 import { addDeleteCommand } from './delete.ts';
 import { addDescribeCommand } from './describe.ts';
 import { addDiffCommand } from './diff.ts';
 import { exitCodeOf, showError } from './errors.ts';
 import { addEventsCommand } from './events.ts';
+import { addExplainCommand } from './explain.ts';
 import { addExportCommand } from './export.ts';
 import { addGetCommand } from './get.ts';
+import { addHistoryCommand } from './history.ts';
 import { addLogsCommand } from './logs.ts';
 import { addGlobalOptions } from './options.ts';
 import { addOrphansCommand } from './orphans.ts';
+import { addOverrideCommand } from './override.ts';
+import { addPlatformCommand } from './platform.ts';
+import { addRollbackCommand } from './rollback.ts';
 import { addRunCommand } from './run-command.ts';
 import { addStatusCommand } from './status.ts';
+import { addUndeleteCommand } from './undelete.ts';
 
 const ENVIRONMENT = `
 Environment:
@@ -24,11 +31,13 @@ Environment:
 
 /** Groups in the order of a first day: say what you want, look, run it. */
 const GROUPS: readonly (readonly [title: string, add: readonly ((program: Command) => void)[]])[] = [
-  ['Goals:', [addApplyCommand, addDiffCommand, addDeleteCommand, addExportCommand]],
+  ['Goals:', [addApplyCommand, addDiffCommand, addDeleteCommand, addOverrideCommand, addPlatformCommand]],
+  ['History:', [addHistoryCommand, addExplainCommand, addRollbackCommand, addUndeleteCommand]],
   [
     'Looking:',
     [addGetCommand, addDescribeCommand, addEventsCommand, addLogsCommand, addStatusCommand, addOrphansCommand],
   ],
+  ['Safety:', [addBrakeCommand, addExportCommand]],
   ['Running:', [addRunCommand, addDatabaseCommands]],
 ];
 

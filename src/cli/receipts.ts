@@ -10,17 +10,28 @@ const WORDS: Readonly<Record<GoalReceipt['outcome'], string>> = {
   unchanged: 'unchanged',
   removed: 'deleted',
   absent: 'not found',
+  restored: 'restored',
 };
 
+/** `none`: it was really done; the others only say what would be, the server's after having tried it. */
+export type DryRun = 'client' | 'server' | 'none';
+
+const MARKS: Readonly<Record<DryRun, string>> = { client: ' (dry run)', server: ' (server dry run)', none: '' };
+
 /** `streamjob/clicks created (tenant ads, revision 1)` */
-export function receiptLine({ job, revision, outcome }: GoalReceipt, dryRun: boolean): string {
+export function receiptLine({ job, revision, outcome }: GoalReceipt, dryRun: DryRun): string {
   const detail = [`tenant ${job.tenant}`, ...(revision === null ? [] : [`revision ${revision}`])].join(', ');
-  return `streamjob/${job.name} ${WORDS[outcome]}${dryRun ? ' (dry run)' : ''} (${detail})\n`;
+  return `streamjob/${job.name} ${WORDS[outcome]}${MARKS[dryRun]} (${detail})\n`;
 }
 
-export function receiptText(receipts: readonly GoalReceipt[], format: string | undefined, dryRun: boolean): string {
+export const receiptObject = (receipt: GoalReceipt, dryRun: DryRun): Record<string, unknown> => ({
+  ...receipt,
+  dryRun: dryRun !== 'none',
+});
+
+export function receiptText(receipts: readonly GoalReceipt[], format: string | undefined, dryRun: DryRun): string {
   if (format === 'name') return receipts.map(({ job }) => `${jobName(job)}\n`).join('');
-  if (format === 'json') return toJsonText(receipts.map((receipt) => ({ ...receipt, dryRun })));
+  if (format === 'json') return toJsonText(receipts.map((receipt) => receiptObject(receipt, dryRun)));
   return receipts.map((receipt) => receiptLine(receipt, dryRun)).join('');
 }
 

@@ -1,10 +1,12 @@
 import type { Command } from 'commander';
+import { brakeLine } from './brake-text.ts';
 import { action, type Context } from './context.ts';
 import { sentence } from './errors.ts';
 import { currentStatus, listGoals, viewsOf } from './jobs.ts';
 import type { GlobalOptions } from './options.ts';
 import { fields, print } from './output.ts';
 import { countOf } from './receipts.ts';
+import { operatorLine } from './replicas.ts';
 
 async function clusterLine(context: Context): Promise<string> {
   try {
@@ -28,15 +30,20 @@ async function jobLine(context: Context): Promise<string> {
 }
 
 async function status(context: Context): Promise<void> {
-  const { storeId } = await context.store();
-  const [holder, jobs, cluster] = await Promise.all([context.leaseHolder(), jobLine(context), clusterLine(context)]);
-  const operator = holder ? `${holder.owner} owns the work (epoch ${holder.epoch})` : 'none runs';
+  const store = await context.store();
+  const [replicas, brake, jobs, cluster] = await Promise.all([
+    store.replicas(),
+    store.brakeState(),
+    jobLine(context),
+    clusterLine(context),
+  ]);
   await print(
     fields([
-      ['Store', `answers (id ${storeId})`],
-      ['Operator', operator],
+      ['Store', `answers (id ${store.storeId})`],
+      ['Operator', operatorLine(replicas)],
       ['Cluster', cluster],
       ['Jobs', jobs],
+      ...(brake.waiting.length > 0 ? [['Brake', brakeLine(brake)] as const] : []),
     ]),
   );
 }

@@ -5,6 +5,7 @@ import { StoreError } from '../ports/store.ts';
 import type { Context } from './context.ts';
 import { CliError } from './errors.ts';
 import { print, say } from './output.ts';
+import { isServed } from './replicas.ts';
 
 const LOOK_EVERY_MS = 500;
 
@@ -59,7 +60,7 @@ export async function waitFor(context: Context, targets: readonly WaitTarget[], 
   const said = new Map<string, string>();
   let pending = [...targets];
   let statuses = new Map<string, JobStatus>();
-  if (pending.length > 0 && !(await context.leaseHolder())) {
+  if (pending.length > 0 && !isServed(await (await context.store()).replicas())) {
     say('No operator runs, so nothing happens yet; start one with: bulkhead run');
   }
   while (pending.length > 0) {
