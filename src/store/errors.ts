@@ -52,6 +52,15 @@ const unstorable: Explain = (_target, detail) =>
   configuration(`The text holds what Postgres cannot store, a NUL or half a surrogate pair (${detail}): take it out.`);
 const notMigrated: Explain = (target, detail) =>
   configuration(`${target} is not set up for this Bulkhead (${detail}): run "bulkhead migrate".`);
+const busy: Explain = (target) =>
+  unavailable(
+    `No connection to ${target} came free in time: all are at work or wait for an answer. Try again; if it goes on, ` +
+      'look for what is slow or locked there (pg_stat_activity).',
+  );
+const rolledBack: Explain = (target, detail) =>
+  unavailable(`${target} rolled the transaction back (${detail}): try again.`);
+const stoodStill: Explain = (target) =>
+  unavailable(`${target} ended a transaction or a connection that had stood still for too long: try again.`);
 const collision: Explain = (_target, detail) => ({ kind: 'conflict', message: `The store refuses this: ${detail}.` });
 const badCertificate: Explain = (target, detail) =>
   configuration(
@@ -78,6 +87,9 @@ const BY_CODE: Readonly<Record<string, Explain>> = {
   ERR_TLS_CERT_ALTNAME_INVALID: badCertificate,
   '08': broken,
   '23': collision,
+  '23001': (_target, detail) => ({ kind: 'invalid', message: `The store refuses this: ${detail}.` }),
+  '25P03': stoodStill,
+  '25P04': stoodStill,
   '28000': (target, detail) =>
     configuration(
       `${target} does not let this user in (${detail}): correct DATABASE_URL, or the server's pg_hba.conf.`,
@@ -88,6 +100,7 @@ const BY_CODE: Readonly<Record<string, Explain>> = {
   '3F000': notMigrated,
   '42P01': notMigrated,
   '42703': notMigrated,
+  '42883': notMigrated,
   '42501': (target, detail) =>
     configuration(`${target} denies the right to do this (${detail}): use the database's owner, or grant it.`),
   '22P02': unstorable,
@@ -97,7 +110,7 @@ const BY_CODE: Readonly<Record<string, Explain>> = {
     unavailable(
       `${target} is read-only, as a standby is: point DATABASE_URL at the primary, or wait for the promotion.`,
     ),
-  '40': (target, detail) => unavailable(`${target} rolled the transaction back (${detail}): try again.`),
+  '40': rolledBack,
   '53100': full,
   '53200': (target) => unavailable(`${target} is out of memory: give it more, or try again later.`),
   '53300': (target) =>
@@ -106,6 +119,9 @@ const BY_CODE: Readonly<Record<string, Explain>> = {
   '55P03': (target) => unavailable(`${target} holds the rows under a lock of somebody else: try again.`),
   '57014': (target) => unavailable(`${target} took too long and the statement was cancelled: try again later.`),
   '57P01': (target) => unavailable(`${target} closed the connection: it stops, or somebody ended it. Try again.`),
+  '57P02': (target) => unavailable(`${target} crashed and starts again: try again in a moment.`),
+  '57P04': (target) => configuration(`${target}: the database was dropped. Restore it, or correct DATABASE_URL.`),
+  '57P05': stoodStill,
   '57': notReady,
   '58': (target, detail) => unavailable(`${target} has trouble with its disk (${detail}).`),
 };
@@ -115,7 +131,9 @@ const BY_MESSAGE: readonly (readonly [RegExp, Explain])[] = [
   [/server does not support SSL/i, (t) => configuration(`${t} speaks no TLS: use sslmode=disable in DATABASE_URL.`)],
   [/password must be a string/i, badPassword],
   [/SASL/, badPassword],
-  [/timeout exceeded when trying to connect|connection timeout|timeout expired/i, noAnswer],
+  // The pool's words for a wait for one of its own connections; a connection that cannot be made is the next line's.
+  [/timeout exceeded when trying to connect/i, busy],
+  [/connection timeout|timeout expired/i, noAnswer],
   [/query read timeout/i, noAnswer],
   [/Connection terminated|Client has encountered a connection error|Client was closed/i, broken],
   [

@@ -1,11 +1,12 @@
+import { randomUUID } from 'node:crypto';
 import { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pRetry from 'p-retry';
 import pg from 'pg';
 import { parseJobId } from '../job/ids.ts';
-import type { GoalHints, StoreError } from '../ports/store.ts';
+import { type GoalHints, StoreError } from '../ports/store.ts';
 import { describeTarget, toStoreError } from './errors.ts';
-import { connectionConfig } from './pool.ts';
+import { connectionConfig, openDatabase } from './pool.ts';
 import { GOAL_CHANNEL } from './write.ts';
 
 /**
@@ -26,12 +27,64 @@ const OTHER_HINTS: ReadonlySet<string> = new Set(['platform', 'brake']);
 
 const RETRY_MIN_MS = 250;
 const RETRY_MAX_MS = 5_000;
+/** Trying whether hints come through is a NOTIFY each time, so it is seldom done again. */
+const DEAF_RETRY_MS = 60_000;
+
+/** LISTEN worked, and yet no hint comes. */
+class DeafError extends StoreError {}
 
 /** An open connection that listens. `failed` rejects when it breaks, and never resolves. */
 interface Session {
   readonly client: pg.Client;
   readonly failed: Promise<never>;
   close(): void;
+}
+
+/**
+ * Whether the backend that answers is another than the one we were told at the login: then a pooler stands in between,
+ * which may lend our backend, and the LISTEN with it, to somebody else.
+ */
+async function isPooled(client: pg.Client): Promise<boolean> {
+  const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+  // pg keeps it for cancelling; its types do not tell.
+  return rows[0]?.pid !== (client as pg.Client & { readonly processID: number | null }).processID;
+}
+
+async function tell(payload: string, options: ListenOptions): Promise<void> {
+  const { url, applicationName, answerTimeoutMs } = options;
+  const db = await openDatabase({
+    url,
+    applicationName: `${applicationName} (hints)`,
+    maxConnections: 1,
+    connectTimeoutMs: answerTimeoutMs,
+    statementTimeoutMs: answerTimeoutMs,
+  });
+  try {
+    await db.query('select pg_notify($1, $2)', [GOAL_CHANNEL, payload]);
+  } finally {
+    await db.close();
+  }
+}
+
+/** Sends a hint that means nothing over another connection, and waits for it on `client`. @throws DeafError */
+async function proveHearing(client: pg.Client, failed: Promise<never>, options: ListenOptions): Promise<void> {
+  const payload = `test ${randomUUID()}`;
+  const heard = new Promise<'heard'>((resolve) => {
+    client.on('notification', (message) => {
+      if (message.payload === payload) resolve('heard');
+    });
+  });
+  const told = tell(payload, options);
+  // When `failed` is first, nobody waits for it any more.
+  told.catch(() => undefined);
+  await Promise.race([told, failed]);
+  const limit = sleep(options.answerTimeoutMs, 'deaf', { ref: false });
+  if ((await Promise.race([heard, failed, limit])) === 'heard') return;
+  throw new DeafError(
+    'configuration',
+    `${describeTarget(options.url)} is behind a pooler that lets no hints through (transaction mode?): changes are ` +
+      'found by polling, a few seconds later. For hints, name a direct way in DATABASE_URL, or one in session mode.',
+  );
 }
 
 async function openSession(options: ListenOptions, handlers: HintHandlers, signal: AbortSignal): Promise<Session> {
@@ -63,6 +116,7 @@ async function openSession(options: ListenOptions, handlers: HintHandlers, signa
   try {
     await client.connect();
     await client.query(`listen ${GOAL_CHANNEL}`);
+    if (await isPooled(client)) await proveHearing(client, failed, options);
   } catch (error) {
     socket.destroy();
     throw error;
@@ -98,7 +152,10 @@ export async function listen(options: ListenOptions, handlers: HintHandlers, sig
         maxTimeout: RETRY_MAX_MS,
         randomize: true,
         signal,
-        onFailedAttempt: ({ error }) => lose(error),
+        onFailedAttempt: async ({ error }) => {
+          lose(error);
+          if (error instanceof DeafError) await pause(DEAF_RETRY_MS, signal);
+        },
         shouldRetry: () => true,
       });
       lost = false;
@@ -110,8 +167,13 @@ export async function listen(options: ListenOptions, handlers: HintHandlers, sig
       }
     } catch (error) {
       lose(error);
-      // A server that lets us in and drops us at once must not be asked in a tight loop. An abort ends the wait early.
-      await sleep(RETRY_MIN_MS, undefined, { signal }).catch(() => undefined);
+      // A server that lets us in and drops us at once must not be asked in a tight loop.
+      await pause(RETRY_MIN_MS, signal);
     }
   }
+}
+
+/** An abort ends it early. */
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await sleep(ms, undefined, { signal }).catch(() => undefined);
 }

@@ -17,6 +17,11 @@ export interface Database extends Sql {
   readonly target: string;
   /** Commits what `work` did, or nothing at all when it throws. @throws StoreError */
   transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T>;
+  /**
+   * New connections from here on: what is idle is closed at once, what is busy when its work ends. For when the address
+   * leads to another server than before. A pool does so by itself when its server turns out to be read-only.
+   */
+  reset(): void;
   close(): Promise<void>;
 }
 
@@ -57,6 +62,8 @@ export function connectionConfig(options: Omit<PoolOptions, 'maxConnections'>): 
 
 interface ClosablePool {
   readonly pool: pg.Pool;
+  /** Closes what is idle, and waits for what is busy. */
+  retire(): Promise<void>;
   /** Ends the pool; connections that are busy or silent are dropped after a moment. */
   close(): Promise<void>;
 }
@@ -81,13 +88,40 @@ function makePool(options: PoolOptions, serverTimeouts: boolean): ClosablePool {
   });
   // An idle connection broke: the pool has dropped it already.
   pool.on('error', reportedByNextStatement);
+  pool.on('connect', watchReplication);
+  let ended: Promise<void> | undefined;
+  const end = (): Promise<void> => {
+    ended ??= pool.end();
+    return ended;
+  };
   return {
     pool,
+    retire: end,
     close: async () => {
-      await finishWithin(pool.end(), CLOSE_TIMEOUT_MS);
+      await finishWithin(end(), CLOSE_TIMEOUT_MS);
       for (const socket of sockets) socket.destroy();
     },
   };
+}
+
+/** Connections whose last commit no standby has confirmed, though one should have. */
+const unconfirmed = new WeakSet<pg.ClientBase>();
+
+/** The server reports such a commit as a success, with a warning. Its text is translated, its place in the source not. */
+function watchReplication(client: pg.ClientBase): void {
+  client.on('notice', ({ routine }) => {
+    if (routine === 'SyncRepWaitForLSN') unconfirmed.add(client);
+  });
+}
+
+/** @throws StoreError `unavailable`: stored, but not where it survives the loss of this server */
+function requireConfirmed(client: pg.ClientBase, target: string): void {
+  if (!unconfirmed.delete(client)) return;
+  throw new StoreError(
+    'unavailable',
+    `${target} stored the change, but no standby confirmed it in time: it is lost if this server is. ` +
+      'Check the standbys, then look again and repeat the change where it is missing.',
+  );
 }
 
 async function finishWithin(work: Promise<unknown>, timeoutMs: number): Promise<void> {
@@ -103,13 +137,14 @@ const reportedByNextStatement = () => undefined;
 
 class PooledDatabase implements Database {
   readonly target: string;
-  readonly close: () => Promise<void>;
-  readonly #pool: pg.Pool;
+  readonly #make: () => ClosablePool;
   readonly #begin: string;
+  #current: ClosablePool;
+  readonly #retired = new Set<ClosablePool>();
 
-  constructor({ pool, close }: ClosablePool, options: PoolOptions) {
-    this.#pool = pool;
-    this.close = close;
+  constructor(first: ClosablePool, make: () => ClosablePool, options: PoolOptions) {
+    this.#current = first;
+    this.#make = make;
     this.target = describeTarget(options.url);
     // One round trip, and it holds for this transaction only, whichever connection a pooler gives us.
     const timeoutMs = Math.trunc(options.statementTimeoutMs);
@@ -118,43 +153,73 @@ class PooledDatabase implements Database {
       `set local idle_in_transaction_session_timeout = ${timeoutMs}`;
   }
 
-  async query<Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> {
-    try {
-      return (await this.#pool.query<Row & pg.QueryResultRow>(text, [...values])).rows;
-    } catch (error) {
-      throw toStoreError(error, this.target);
-    }
+  query<Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> {
+    return this.#withClient(async (client) => {
+      const { rows } = await client.query<Row & pg.QueryResultRow>(text, [...values]);
+      requireConfirmed(client, this.target);
+      return rows;
+    });
   }
 
-  async transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
-    const { target } = this;
-    let client: pg.PoolClient | undefined;
-    try {
-      const connection = await this.#pool.connect();
-      client = connection;
-      connection.on('error', reportedByNextStatement);
-      await connection.query(this.#begin);
+  transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
+    return this.#withClient(async (client) => {
+      await client.query(this.#begin);
       const result = await work({
         query: async <Row>(text: string, values: readonly unknown[] = []) =>
-          (await connection.query<Row & pg.QueryResultRow>(text, [...values])).rows,
+          (await client.query<Row & pg.QueryResultRow>(text, [...values])).rows,
       });
-      await connection.query('commit');
+      const { command } = await client.query('commit');
+      // A statement had failed and `work` went on: Postgres then answers COMMIT with ROLLBACK, and no error.
+      if (command !== 'COMMIT')
+        throw new StoreError('unavailable', `${this.target} rolled the change back: try again.`);
+      requireConfirmed(client, this.target);
+      return result;
+    });
+  }
+
+  reset(): void {
+    const old = this.#current;
+    this.#current = this.#make();
+    this.#retired.add(old);
+    void old.retire().then(() => this.#retired.delete(old));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#current, ...this.#retired].map(({ close }) => close()));
+  }
+
+  async #withClient<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+    const owner = this.#current;
+    let client: pg.PoolClient | undefined;
+    try {
+      const connection = await owner.pool.connect();
+      client = connection;
+      connection.on('error', reportedByNextStatement);
+      const result = await work(connection);
       connection.off('error', reportedByNextStatement);
       connection.release();
       return result;
     } catch (error) {
       // Closing the connection rolls back, also when nothing can be said over it any more.
       client?.release(true);
-      throw toStoreError(error, target);
+      if (hasCode(error, READ_ONLY) && owner === this.#current) this.reset();
+      throw toStoreError(error, this.target);
     }
   }
 }
 
+/** SQLSTATE of a write to a standby, or to a former primary that was made one. */
+const READ_ONLY = '25006';
+
+const hasCode = (error: unknown, code: string): boolean =>
+  error instanceof Error && 'code' in error && error.code === code;
+
 async function open(options: PoolOptions, serverTimeouts: boolean): Promise<Database> {
-  const closable = makePool(options, serverTimeouts);
+  const make = () => makePool(options, serverTimeouts);
+  const closable = make();
   try {
     (await closable.pool.connect()).release();
-    return new PooledDatabase(closable, options);
+    return new PooledDatabase(closable, make, options);
   } catch (error) {
     await closable.close();
     throw error;
@@ -162,7 +227,7 @@ async function open(options: PoolOptions, serverTimeouts: boolean): Promise<Data
 }
 
 const refusesParameters = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && error.code === '08P01' && /startup parameter/.test(error.message);
+  error instanceof Error && hasCode(error, '08P01') && /startup parameter/.test(error.message);
 
 /** Opens a bounded pool and makes sure that it can connect. @throws StoreError */
 export async function openDatabase(options: PoolOptions): Promise<Database> {
