@@ -86,7 +86,20 @@ export function unknownField(path: Path, schema: Schema): string {
   if (near !== null) return `unknown field; did you mean \`${near}\`?`;
   const elsewhere = pathsOf(String(path.at(-1)), schema)[0];
   if (elsewhere !== undefined) return `unknown field here; did you mean \`${formatPath(elsewhere)}\`?`;
-  return `unknown field; expected one of ${fieldNames(schemaAt(path.slice(0, -1), schema)).join(', ')}`;
+  // Marks such as $remove are no fields.
+  const names = fieldNames(schemaAt(path.slice(0, -1), schema)).filter((name) => !name.startsWith('$'));
+  return `unknown field; expected one of ${names.join(', ')}`;
+}
+
+/** What is there and what the definition wants instead, of an issue that is not about unknown fields. */
+export function foundAndExpected(issue: Issue, root: Json, schema: Schema): { found: string; expected: string } {
+  const path = issuePath(issue);
+  const actual = valueAt(root, path);
+  // A rule between fields is broken by the fields that are there, not by their map.
+  const fields = issue.code === 'custom' && isMap(actual) ? Object.keys(actual).map(printable) : [];
+  const what =
+    fields.length === 0 ? found(actual, path) : fields.length === 1 ? `only ${fields[0]}` : fields.join(' and ');
+  return { found: what, expected: wanted(issue, actual, schema) };
 }
 
 /**
@@ -101,10 +114,6 @@ export function describeIssue(issue: Issue, root: Json, schema: Schema): Content
       return { path: at, place: 'key', message: unknownField(at, schema) };
     });
   }
-  const actual = valueAt(root, path);
-  // A rule between fields is broken by the fields that are there, not by their map.
-  const fields = issue.code === 'custom' && isMap(actual) ? Object.keys(actual).map(printable) : [];
-  const what =
-    fields.length === 0 ? found(actual, path) : fields.length === 1 ? `only ${fields[0]}` : fields.join(' and ');
-  return [{ path, place: 'value', message: `found ${what}, expected ${wanted(issue, actual, schema)}` }];
+  const said = foundAndExpected(issue, root, schema);
+  return [{ path, place: 'value', message: `found ${said.found}, expected ${said.expected}` }];
 }

@@ -41,24 +41,29 @@ const fieldsOf = (map: JsonMap): [string, Json][] =>
     ([field, value]) => field !== REMOVE && field !== REPLACE && field !== '__proto__' && value !== undefined,
   );
 
+/** Fields of a group that excludes each other, when a map at this place sets one of them; else none. */
+function excludedAt(fields: ReadonlyMap<string, Json>, at: string): readonly string[] {
+  const group = EXCLUSIVE_FIELDS.get(at) ?? [];
+  return group.some((field) => (fields.get(field) ?? null) !== null) ? group : [];
+}
+
 /** The fields of a map, with nulls for what those that it sets exclude. */
 function withExclusions(map: JsonMap, at: string): Map<string, Json> {
   const fields = new Map(fieldsOf(map));
-  const group = EXCLUSIVE_FIELDS.get(at) ?? [];
-  if (group.some((field) => (fields.get(field) ?? null) !== null)) {
-    for (const field of group) if (!fields.has(field)) fields.set(field, null);
-  }
+  for (const field of excludedAt(fields, at)) if (!fields.has(field)) fields.set(field, null);
   return fields;
 }
 
 function composeMaps(first: JsonMap, second: JsonMap, at: string): JsonMap {
   const isReplaced = second[REPLACE] === true;
   const [before, after] = [withExclusions(isReplaced ? {} : first, at), withExclusions(second, at)];
-  const fields = [...new Set([...before.keys(), ...after.keys()])].map((field): [string, Json] => [
-    field,
-    composeValues(before.get(field), after.get(field), childPath(at, field)),
-  ]);
-  if (isReplaced || first[REPLACE] === true) fields.push([REPLACE, true]);
+  const fields = new Map<string, Json>();
+  for (const field of new Set([...before.keys(), ...after.keys()])) {
+    fields.set(field, composeValues(before.get(field), after.get(field), childPath(at, field)));
+  }
+  // As people write it, without the nulls that follow from what is set.
+  for (const field of excludedAt(fields, at)) if (fields.get(field) === null) fields.delete(field);
+  if (isReplaced || first[REPLACE] === true) fields.set(REPLACE, true);
   return Object.fromEntries(fields);
 }
 
