@@ -16,7 +16,7 @@ export interface ClusterTarget {
     readonly insecure: boolean;
   };
   /** Headers that authenticate one request; asked for again each time, since tokens expire. */
-  readonly headers: () => Promise<Readonly<Record<string, string | string[]>>>;
+  readonly headers: () => Promise<Readonly<Record<string, string>>>;
   /** Files beside the kubeconfig that hold certificates or tokens. */
   readonly files: readonly string[];
   /** Changes when server, certificates or credentials in the kubeconfig change. */

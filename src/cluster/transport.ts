@@ -48,7 +48,7 @@ export class Transport {
   readonly #calls: Pool;
   readonly #watches: Pool;
   readonly #basePath: string;
-  #headers: { readonly value: ReturnType<ClusterTarget['headers']>; readonly readAt: number } | null = null;
+  #headers: { readonly value: Promise<Readonly<Record<string, string>>>; readonly readAt: number } | null = null;
 
   constructor(target: ClusterTarget) {
     this.target = target;
@@ -126,7 +126,7 @@ export class Transport {
     return `${this.#basePath}${path}${search ? `?${search}` : ''}`;
   }
 
-  async #authentication(): ReturnType<ClusterTarget['headers']> {
+  async #authentication(): Promise<Readonly<Record<string, string>>> {
     const now = performance.now();
     if (!this.#headers || now - this.#headers.readAt > HEADERS_MAX_AGE_MS) {
       // Shared by the calls that wait for it: a plugin is started once, and a failed one is started anew.

@@ -20,6 +20,17 @@ const FIELD_MANAGER = 'bulkhead-installer';
 const POLL_MS = 100;
 const ENFORCED_TIMEOUT_MS = 30_000;
 
+/** Who breaks the glass in a local cluster may do everything, so that a test can change a cell by hand. */
+const BREAK_GLASS = {
+  apiVersion: 'rbac.authorization.k8s.io/v1',
+  kind: 'ClusterRoleBinding',
+  metadata: { name: 'break-glass' },
+  roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
+  subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'Group', name: 'bulkhead:break-glass' }],
+};
+
+type Manifest = KubernetesObject & { readonly metadata: { readonly name: string } };
+
 const kustomizationSchema = z.looseObject({ resources: z.array(z.string()) });
 
 /**
@@ -39,12 +50,13 @@ export async function installAdmission(cluster: Pick<LocalCluster, 'kubeconfigPa
 
 async function applyAll(kubeconfig: KubeConfig): Promise<void> {
   const api = KubernetesObjectApi.makeApiClient(kubeconfig);
+  const apply = (object: Manifest) =>
+    api.patch(object, undefined, undefined, FIELD_MANAGER, true, PatchStrategy.ServerSideApply);
+  await apply(BREAK_GLASS);
   const { resources } = kustomizationSchema.parse(parse(await readFile(join(FOLDER, 'kustomization.yaml'), 'utf8')));
   for (const file of resources) {
-    for (const document of parseAllDocuments(await readFile(join(FOLDER, file), 'utf8'))) {
-      const object = document.toJS() as KubernetesObject & { metadata: { name: string } };
-      await api.patch(object, undefined, undefined, FIELD_MANAGER, true, PatchStrategy.ServerSideApply);
-    }
+    const documents = parseAllDocuments(await readFile(join(FOLDER, file), 'utf8'));
+    for (const document of documents) await apply(document.toJS() as Manifest);
   }
 }
 
