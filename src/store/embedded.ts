@@ -2,8 +2,10 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, realpath, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { StoreError } from '../ports/store.ts';
+import { makeAppRole } from './embedded/app-role.ts';
 import { type Binaries, findBinaries } from './embedded/binaries.ts';
 import {
+  APP_ROLE,
   createFolder,
   DATABASE,
   ROLE,
@@ -28,7 +30,7 @@ export interface EmbeddedOptions {
   readonly port?: number;
   /**
    * Addresses of this machine to listen on beside 127.0.0.1, for pods of a local cluster. They are remembered. Only the
-   * role `bulkhead` gets in that way, with its password.
+   * role `bulkhead_app` gets in that way, with its password.
    */
   readonly listen?: readonly string[];
   /** Settings of Postgres beside ours; for tests. They count when the server is started. */
@@ -39,8 +41,12 @@ export interface EmbeddedOptions {
 }
 
 export interface EmbeddedServer {
-  /** postgres://… for the role that owns the database. Holds the password. */
+  /** postgres://… of the role that Bulkhead runs as, once {@link adminUrl} was migrated. Holds the password. */
   readonly url: string;
+  /** The same for the role that owns the database and migrates it. */
+  readonly adminUrl: string;
+  /** The name of the role in {@link url}, for `migrate`. */
+  readonly appRole: string;
   /** The same server as superuser, from this machine only. */
   readonly superuserUrl: string;
   /** Whether this call started it. */
@@ -144,7 +150,7 @@ async function chooseListen(folder: ServerFolder, options: EmbeddedOptions): Pro
 
 async function writeAccessRules(folder: ServerFolder, listen: readonly string[]): Promise<void> {
   const rules = [`host all all ${LOOPBACK}/32 scram-sha-256`];
-  if (listen.length > 0) rules.push(`host ${DATABASE} ${ROLE} all scram-sha-256`);
+  if (listen.length > 0) rules.push(`host ${DATABASE} ${APP_ROLE} all scram-sha-256`);
   await writeFile(folder.hba, rules.map((rule) => `${rule}\n`).join(''), { mode: 0o600 });
 }
 
@@ -190,13 +196,28 @@ async function unreachable(server: RunningServer, options: EmbeddedOptions): Pro
   return wanted.filter((_, index) => reachable[index] !== true);
 }
 
+async function urlOf(server: RunningServer, role: string, passwordFile: string): Promise<string> {
+  return `postgres://${role}:${await readLine(passwordFile)}@${LOOPBACK}:${server.port}/${DATABASE}`;
+}
+
 async function describe(folder: ServerFolder, server: RunningServer, started: boolean): Promise<EmbeddedServer> {
-  const at = `${LOOPBACK}:${server.port}`;
   return {
-    url: `postgres://${ROLE}:${await readLine(folder.password)}@${at}/${DATABASE}`,
-    superuserUrl: `postgres://${SUPERUSER}:${await readLine(folder.superuserPassword)}@${at}/${DATABASE}`,
+    url: await urlOf(server, APP_ROLE, folder.appPassword),
+    adminUrl: await urlOf(server, ROLE, folder.password),
+    appRole: APP_ROLE,
+    superuserUrl: await urlOf(server, SUPERUSER, folder.superuserPassword),
     started,
   };
+}
+
+const hasAppRole = (folder: ServerFolder): boolean => existsSync(folder.appPassword);
+
+/** Folders of earlier versions lack the role that Bulkhead runs as. Call it under the lock, with a server that is ready. */
+async function addAppRole(folder: ServerFolder, server: RunningServer, log: (line: string) => void): Promise<void> {
+  if (hasAppRole(folder)) return;
+  log(`Adding the role ${APP_ROLE}, which Bulkhead runs as from now on.`);
+  await writeAccessRules(folder, await rememberedListen(folder));
+  await makeAppRole(folder, await urlOf(server, SUPERUSER, folder.superuserPassword));
 }
 
 /**
@@ -208,7 +229,7 @@ export async function ensureEmbedded(options: EmbeddedOptions = {}): Promise<Emb
   const folder = await folderOf(options);
   const log = options.log ?? (() => undefined);
   const isFine = async (server: RunningServer | null): Promise<boolean> =>
-    server?.ready === true && (await unreachable(server, options)).length === 0;
+    server?.ready === true && hasAppRole(folder) && (await unreachable(server, options)).length === 0;
   const found = await findServer(folder);
   if (found !== null && (await isFine(found))) {
     requirePort(found, options);
@@ -218,13 +239,16 @@ export async function ensureEmbedded(options: EmbeddedOptions = {}): Promise<Emb
     const settled = await settle(folder);
     if (settled !== null) {
       requirePort(settled, options);
+      await addAppRole(folder, settled, log);
       if (await isFine(settled)) return await describe(folder, settled, false);
       // Checked before anything is stopped: an address that is not this machine's must not cost the running server.
       await chooseListen(folder, options);
       log(`Restarting Postgres so that it listens on ${(await unreachable(settled, options)).join(', ')} too.`);
       await stopServer(folder, settled);
     }
-    return await describe(folder, await start(folder, await findBinaries(), options), true);
+    const server = await start(folder, await findBinaries(), options);
+    await addAppRole(folder, server, log);
+    return await describe(folder, server, true);
   });
 }
 

@@ -13,15 +13,17 @@ import { type OpenOptions, openStore, type Store } from '../../src/store/open.ts
  * it with {@link startSharedServer}), and in it a fresh, migrated database for each test, cloned from a template.
  */
 export interface TestDatabase {
-  /** Of the role that owns the database, as in production. */
+  /** Of the role that Bulkhead runs as, as in production. */
   readonly url: string;
+  /** Of the role that owns the database, for tests that run SQL of their own. */
+  readonly adminUrl: string;
   readonly superuserUrl: string;
   readonly store: Store;
   /** Closes the store and drops the database. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-type Server = Pick<EmbeddedServer, 'url' | 'superuserUrl'>;
+type Server = Pick<EmbeddedServer, 'url' | 'adminUrl' | 'appRole' | 'superuserUrl'>;
 
 /** Holds the shared server's addresses as JSON in the environment of the test processes. */
 const SHARED = 'BULKHEAD_TEST_SERVER';
@@ -107,8 +109,8 @@ async function server(): Promise<Server> {
  * @returns what to add to their environment
  */
 export async function startSharedServer(): Promise<Record<string, string>> {
-  const { url, superuserUrl } = await server();
-  return { [SHARED]: JSON.stringify({ url, superuserUrl }) };
+  const { url, adminUrl, appRole, superuserUrl } = await server();
+  return { [SHARED]: JSON.stringify({ url, adminUrl, appRole, superuserUrl }) };
 }
 
 function inDatabase(url: string, database: string): string {
@@ -134,7 +136,7 @@ export async function sql<Row extends pg.QueryResultRow>(
 
 /** Makes the migrated template, once for each state of the migrations; several processes may want it at once. */
 async function makeTemplate(): Promise<string> {
-  const { url, superuserUrl } = await server();
+  const { adminUrl, appRole, superuserUrl } = await server();
   const name = `template_${(await readMigrations()).at(-1)?.hash.slice(0, 16)}`;
   const client = new pg.Client({ connectionString: superuserUrl });
   await client.connect();
@@ -144,7 +146,7 @@ async function makeTemplate(): Promise<string> {
     if (rowCount === 0) {
       await client.query(`drop database if exists ${name} with (force)`);
       await client.query(`create database ${name} owner bulkhead`);
-      await migrate(inDatabase(url, name));
+      await migrate(inDatabase(adminUrl, name), { appRole });
       await client.query(`alter database ${name} is_template true`);
     }
     return name;
@@ -156,23 +158,34 @@ async function makeTemplate(): Promise<string> {
 let template: Promise<string> | undefined;
 let databases = 0;
 
-/** An empty database without tables. @returns its URL for the owner and for the superuser */
-export async function emptyDatabase(from = 'template0'): Promise<{ url: string; superuserUrl: string; name: string }> {
-  const { url, superuserUrl } = await server();
+export interface EmptyDatabase extends Server {
+  readonly name: string;
+}
+
+/** An empty database without tables. */
+export async function emptyDatabase(from = 'template0'): Promise<EmptyDatabase> {
+  const { url, adminUrl, appRole, superuserUrl } = await server();
   databases += 1;
   const name = `test_${process.pid}_${databases}`;
   await sql(superuserUrl, `create database ${name} owner bulkhead template ${from}`);
-  return { url: inDatabase(url, name), superuserUrl: inDatabase(superuserUrl, name), name };
+  return {
+    url: inDatabase(url, name),
+    adminUrl: inDatabase(adminUrl, name),
+    appRole,
+    superuserUrl: inDatabase(superuserUrl, name),
+    name,
+  };
 }
 
 /** A migrated database and a store on it, with a store id of its own. */
 export async function testDatabase(options: Partial<OpenOptions> = {}): Promise<TestDatabase> {
   template ??= makeTemplate();
-  const { url, superuserUrl, name } = await emptyDatabase(await template);
-  await sql(url, 'update bulkhead.store set id = gen_random_uuid()');
+  const { url, adminUrl, superuserUrl, name } = await emptyDatabase(await template);
+  await sql(adminUrl, 'update bulkhead.store set id = gen_random_uuid()');
   const store = await openStore({ applicationName: 'test', ...options, url: options.url ?? url });
   return {
     url,
+    adminUrl,
     superuserUrl,
     store,
     [Symbol.asyncDispose]: async () => {

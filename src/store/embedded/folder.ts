@@ -14,6 +14,8 @@ export interface ServerFolder {
   readonly data: string;
   /** Password of the role `bulkhead`, which owns the database and nothing else. */
   readonly password: string;
+  /** Password of the role `bulkhead_app`, which Bulkhead runs as. The role is there when the file is. */
+  readonly appPassword: string;
   /** Password of the superuser `postgres`, who may come from this machine only. */
   readonly superuserPassword: string;
   /** The port, chosen once. */
@@ -27,6 +29,7 @@ export interface ServerFolder {
 }
 
 export const ROLE = 'bulkhead';
+export const APP_ROLE = 'bulkhead_app';
 export const DATABASE = 'bulkhead';
 export const SUPERUSER = 'postgres';
 
@@ -39,6 +42,7 @@ export function serverFolder(root: string): ServerFolder {
     root,
     data: join(root, 'data'),
     password: join(root, 'password'),
+    appPassword: join(root, 'app-password'),
     superuserPassword: join(root, 'superuser-password'),
     port: join(root, 'port'),
     listen: join(root, 'listen'),
@@ -62,9 +66,13 @@ export async function requireSpace(folder: string, minFreeBytes: number): Promis
 }
 
 /** Letters, digits, - and _: fits a URL, a line of a file and an SQL literal as it is. */
-const newPassword = (): string => randomBytes(32).toString('base64url');
+export const newPassword = (): string => randomBytes(32).toString('base64url');
 
-const writeSecret = (file: string, secret: string) => writeFile(file, `${secret}\n`, { mode: 0o600 });
+/** The file is there whole or not at all. */
+export async function writeSecret(file: string, secret: string): Promise<void> {
+  await writeFile(`${file}.new`, `${secret}\n`, { mode: 0o600 });
+  await rename(`${file}.new`, file);
+}
 
 /** The first line of a file of the folder. */
 export const readLine = async (file: string): Promise<string> =>
@@ -83,8 +91,13 @@ async function runInitdb(folder: ServerFolder, binaries: Binaries): Promise<void
   await run(command, args, { timeout: INITDB_TIMEOUT_MS, cwd: folder.root });
 }
 
-/** Makes role and database before the server ever listens, in Postgres's single-user mode: one statement a line. */
-async function makeRoleAndDatabase(folder: ServerFolder, binaries: Binaries, password: string): Promise<void> {
+/** Makes roles and database before the server ever listens, in Postgres's single-user mode. */
+async function makeRolesAndDatabase(folder: ServerFolder, binaries: Binaries): Promise<void> {
+  const statements = [
+    `create role ${ROLE} login password '${await readLine(folder.password)}'`,
+    `create role ${APP_ROLE} login password '${await readLine(folder.appPassword)}'`,
+    `create database ${DATABASE} owner ${ROLE}`,
+  ];
   const [command, ...args] = await commandLine(binaries.postgres, ['--single', '-D', folder.data, '-j', 'postgres']);
   const child = spawn(command, args, { stdio: ['pipe', 'ignore', 'pipe'], cwd: folder.root });
   const words = text(child.stderr);
@@ -92,9 +105,7 @@ async function makeRoleAndDatabase(folder: ServerFolder, binaries: Binaries, pas
     child.once('error', reject);
     child.once('exit', resolve);
   });
-  child.stdin.end(
-    `create role ${ROLE} login password '${password}';\n\ncreate database ${DATABASE} owner ${ROLE};\n\n`,
-  );
+  child.stdin.end(statements.map((statement) => `${statement};\n\n`).join(''));
   const code = await exited;
   const said = await words;
   if (code !== 0 || /^.*(ERROR|FATAL|PANIC): /m.test(said))
@@ -120,12 +131,12 @@ export async function createFolder(folder: ServerFolder, binaries: Binaries): Pr
   const unfinished = serverFolder(await mkdtemp(join(parent, prefix)));
   try {
     await chmod(unfinished.root, 0o700);
-    const password = newPassword();
-    await writeSecret(unfinished.password, password);
-    await writeSecret(unfinished.superuserPassword, newPassword());
+    for (const file of [unfinished.password, unfinished.appPassword, unfinished.superuserPassword]) {
+      await writeSecret(file, newPassword());
+    }
     await mkdir(unfinished.data, { mode: 0o700 });
     await runInitdb(unfinished, binaries);
-    await makeRoleAndDatabase(unfinished, binaries, password);
+    await makeRolesAndDatabase(unfinished, binaries);
     await rename(unfinished.root, folder.root);
   } catch (error) {
     await rm(unfinished.root, { recursive: true, force: true, maxRetries: 5 });
