@@ -118,14 +118,15 @@ export class OperatorProcess {
   /** Waits for a line of its log. @param since index of the first line that counts. @throws Error with its last lines */
   async untilSaid(text: string | RegExp, timeoutMs: number, since = 0): Promise<LogEntry> {
     try {
-      return (await until(`${this.name} says ${text}`, timeoutMs, () => this.#alive().said(text, since))).value;
+      return (await until(`${this.name} says ${text}`, timeoutMs, () => this.requireAlive().said(text, since))).value;
     } catch (error) {
       const last = this.lines.slice(-10).map((line) => `  ${line.level} ${line.msg} ${String(line.error ?? '')}`);
       throw new Error([error instanceof Error ? error.message : String(error), ...last].join('\n'), { cause: error });
     }
   }
 
-  #alive(): this {
+  /** @throws Error when it has ended */
+  requireAlive(): this {
     if (!this.alive) throw new Error(`the operator ${this.name} has ended`);
     return this;
   }

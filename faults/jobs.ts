@@ -1,0 +1,92 @@
+import { type JobId, type Revision, type Shard, shardOf } from '../src/job/ids.ts';
+import type { JobSpec } from '../src/job/spec.ts';
+import type { GoalChange, GoalReceipt } from '../src/ports/store.ts';
+import type { Store } from '../src/store/open.ts';
+import { until } from '../test/support/until.ts';
+
+/** Jobs as the scenarios want them: many, small, and known by what was last asked of them. */
+
+export const TENANT = 'faults';
+export const ORIGIN = { author: 'faults', source: 'cli', reason: null } as const;
+
+export const specOf = (image: string, parts: Partial<JobSpec> = {}): JobSpec => ({
+  container: { image },
+  workers: { replicas: 1 },
+  ...parts,
+});
+
+/** A job, and the newest revision that the store has acknowledged. */
+export interface WrittenJob {
+  readonly id: JobId;
+  readonly name: string;
+  readonly revision: Revision;
+  readonly shard: Shard;
+}
+
+function writtenJob(receipt: GoalReceipt): WrittenJob {
+  const { id, revision, job } = receipt;
+  if (id === null || revision === null) throw new Error(`the store gave no revision for ${job.name}`);
+  return { id, name: job.name, revision, shard: shardOf(id) };
+}
+
+const change = (name: string, content: GoalChange['content']): GoalChange => ({
+  job: { tenant: TENANT, name },
+  content,
+});
+
+/** One write of all of them. */
+export async function applyAll(store: Store, names: readonly string[], spec: JobSpec): Promise<WrittenJob[]> {
+  const changes = names.map((name) => change(name, { kind: 'spec', spec }));
+  return (await store.write(changes, ORIGIN)).map(writtenJob);
+}
+
+export async function removeAll(store: Store, names: readonly string[]): Promise<WrittenJob[]> {
+  const changes = names.map((name) => change(name, { kind: 'tombstone' }));
+  return (await store.write(changes, ORIGIN)).map(writtenJob);
+}
+
+export const numbered = (count: number, prefix = 'job'): string[] =>
+  Array.from({ length: count }, (_, i) => `${prefix}-${i}`);
+
+/** Those of `jobs` whose revision an operator has not acted for yet. */
+export async function unserved(store: Store, jobs: readonly WrittenJob[]): Promise<WrittenJob[]> {
+  const stored = await store.statuses(jobs.map(({ id }) => id));
+  const seen = new Map(stored.map(({ status }) => [status.jobId, status]));
+  return jobs.filter(({ id, revision }) => (seen.get(id)?.observedRevision ?? 0) < revision);
+}
+
+/** Waits until an operator has acted for these revisions. @returns after how long */
+export async function untilServed(store: Store, jobs: readonly WrittenJob[], timeoutMs: number): Promise<number> {
+  let left = jobs;
+  const { elapsedMs } = await until(`${jobs.length} jobs are served`, timeoutMs, async () => {
+    left = await unserved(store, left);
+    return left.length === 0;
+  });
+  return elapsedMs;
+}
+
+/** Waits until these revisions run. @returns after how long */
+export async function untilRunning(store: Store, jobs: readonly WrittenJob[], timeoutMs: number): Promise<number> {
+  const { elapsedMs } = await until(`${jobs.length} jobs run`, timeoutMs, async () => {
+    const stored = await store.statuses(jobs.map(({ id }) => id));
+    const seen = new Map(stored.map(({ status }) => [status.jobId, status]));
+    return jobs.every(({ id, revision }) => {
+      const status = seen.get(id);
+      return status !== undefined && status.phase === 'Running' && status.observedRevision >= revision;
+    });
+  });
+  return elapsedMs;
+}
+
+/** Writes a new image for a job and waits until an operator has acted. @returns after how long */
+export async function timeEdit(store: Store, name: string, image: string, timeoutMs = 30_000): Promise<number> {
+  const startedAt = performance.now();
+  const jobs = await applyAll(store, [name], specOf(image));
+  await untilServed(store, jobs, timeoutMs);
+  return performance.now() - startedAt;
+}
+
+/** One job of each shard. */
+export function onePerShard(jobs: readonly WrittenJob[]): WrittenJob[] {
+  return [...new Map(jobs.map((job) => [job.shard, job])).values()];
+}
