@@ -52,6 +52,11 @@ export async function auditSince(path: string, mark: number, userAgent?: string)
   return entries;
 }
 
-/** The writes that Bulkhead itself sent since `mark`, refused ones included. */
+/** The writes that Bulkhead itself sent since `mark`, refused ones included. A dry run, as the fence's proof, is none. */
 export const writesSince = async (path: string, mark: number): Promise<AuditEntry[]> =>
-  (await auditSince(path, mark, USER_AGENT)).filter((entry) => WRITE_VERBS.has(entry.verb));
+  (await auditSince(path, mark, USER_AGENT)).filter(
+    (entry) => WRITE_VERBS.has(entry.verb) && !entry.uri.includes('dryRun=All'),
+  );
+
+/** Whether a write raised the fence: a claim of shards does that, whatever there is to do for their jobs. */
+export const raisesFence = (entry: AuditEntry): boolean => entry.resource === 'configmaps';

@@ -6,8 +6,8 @@ import { sql } from './postgres.ts';
 
 /** A connection that idles hands in its counts after 10 s (PGSTAT_IDLE_INTERVAL). */
 const STATISTICS_DELAY_MS = 11_000;
-/** The lease is renewed for ever; it is the one thing that a system at rest writes. */
-const LEASES = 'shard';
+/** Leases are renewed for ever; it is the one thing that a system at rest writes. */
+const LEASES = 'replica';
 
 export interface Silence {
   /** Bulkhead's requests that change something, from the API server's audit log. */
