@@ -1,6 +1,8 @@
 import type { GoalProblem } from './goal.ts';
+import type { SpecPatch } from './patch.ts';
 import { canonicalQuantity, quantityMilli } from './quantity.ts';
-import type { JobSpec, PeerSpec, ProbeSpec } from './spec.ts';
+import { inSchemaOrder } from './schema-fields.ts';
+import { type JobSpec, jobSpecSchema, type PeerSpec, type ProbeSpec } from './spec.ts';
 
 /** Processor and memory in canonical form. */
 export interface Resources {
@@ -92,6 +94,26 @@ export function effectiveSpec(spec: JobSpec): EffectiveSpec {
     tier: spec.isolation?.tier ?? BUILT_IN_DEFAULTS.tier,
     suspended: spec.suspended ?? false,
   };
+}
+
+/** An effective goal as a spec that says every field, in the order of the definition. Its effective goal is the same. */
+export function fullSpec(effective: EffectiveSpec): SpecPatch {
+  const { container, workers, network } = effective;
+  const written = (probe: ProbeSpec | null) => probe ?? undefined;
+  const probes = {
+    readiness: written(container.probes.readiness),
+    liveness: written(container.probes.liveness),
+    startup: written(container.probes.startup),
+  };
+  const spec = {
+    container: { ...container, probes },
+    workers: { replicas: workers.replicas, resources: { requests: workers.requests, limits: workers.limits } },
+    network,
+    isolation: { tier: effective.tier },
+    suspended: effective.suspended,
+  };
+  // Fields that are undefined are left out here, so that plain JSON remains.
+  return inSchemaOrder(jobSpecSchema, spec) as SpecPatch;
 }
 
 /** Checks the merged goal. Empty when it can run. */

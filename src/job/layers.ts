@@ -3,41 +3,59 @@ import { isMap } from './canonical.ts';
 import { effectiveProblems, effectiveSpec } from './defaults.ts';
 import { foundAndExpected, issuePath, valueAt } from './finding.ts';
 import type {
+  Authorship,
   GoalContent,
   GoalProblem,
   JobLayers,
   JobRevision,
   Layer,
-  LayerContent,
   OverlayContent,
   PlatformLayers,
+  PlatformRevision,
 } from './goal.ts';
 import { layerOf } from './goal.ts';
+import type { Revision } from './ids.ts';
 import { limitProblems } from './limits.ts';
-import { KEY, merge } from './merge.ts';
+import { compose, KEY, merge } from './merge.ts';
 import type { SpecPatch } from './patch.ts';
 import type { Path } from './problem.ts';
 import { jobSpecSchema } from './spec.ts';
 
-/** What a layer of a job lays above those below: a spec says all of its fields. */
-export function patchOf(content: LayerContent): SpecPatch {
-  // What was read as JSON is JSON; the type of the definition adds "or undefined" where a field may be absent.
-  if (content.kind === 'spec') return content.spec as unknown as SpecPatch;
-  return content.kind === 'patch' ? content.patch : {};
+/** One of the layers that a goal is merged of. */
+export interface StackedLayer {
+  readonly scope: 'platform' | `platform of ${string}` | Layer;
+  /** Who said it, when and why. */
+  readonly revision: Authorship & { readonly revision: Revision };
+  readonly patch: SpecPatch;
 }
 
-/** What lies on top of each other, lowest first, without the built-in defaults: the order of all layers. */
-export function patches(layers: JobLayers, platform: PlatformLayers): SpecPatch[] {
-  const { job, scaler, oncall } = layers;
-  return [
-    ...[platform.all, platform.tenant].map((scope) => scope?.content.defaults ?? {}),
-    ...[job, scaler, oncall].map((layer) => (layer === null ? {} : patchOf(layer.content))),
-  ];
+const platformLayer = (revision: PlatformRevision): StackedLayer => ({
+  scope: revision.tenant === null ? 'platform' : `platform of ${revision.tenant}`,
+  revision,
+  patch: revision.content.defaults,
+});
+
+function jobLayer(revision: JobRevision): StackedLayer[] {
+  const { content } = revision;
+  const scope = layerOf(content);
+  // What was read as JSON is JSON; the type of the definition adds "or undefined" where a field may be absent.
+  if (content.kind === 'spec') return [{ scope, revision, patch: content.spec as unknown as SpecPatch }];
+  return content.kind === 'patch' ? [{ scope, revision, patch: content.patch }] : [];
 }
+
+const isThere = <T>(value: T | null): value is T => value !== null;
+
+/** The layers that say something, lowest first, above the built-in defaults. A job's spec is a patch of all its fields. */
+export const stackedLayers = ({ job, scaler, oncall }: JobLayers, { all, tenant }: PlatformLayers): StackedLayer[] => [
+  ...[all, tenant].filter(isThere).map(platformLayer),
+  ...[job, scaler, oncall].filter(isThere).flatMap(jobLayer),
+];
 
 /** All layers of a job as one value, without the built-in defaults. Not checked: each layer is right, but not their sum. */
-export const mergeLayers = (layers: JobLayers, platform: PlatformLayers): SpecPatch =>
-  patches(layers, platform).reduce(merge, {});
+export function mergeLayers(layers: JobLayers, platform: PlatformLayers): SpecPatch {
+  const [lowest = {}, ...above] = stackedLayers(layers, platform).map(({ patch }) => patch);
+  return merge({}, above.reduce(compose, lowest));
+}
 
 /** Entries of lists by their names, since nobody sees the merged list to count in it. */
 const namedPath = (path: Path, merged: SpecPatch): Path => [
@@ -59,8 +77,8 @@ function problemsOf(issue: z.core.$ZodIssue, merged: SpecPatch): GoalProblem[] {
 }
 
 /**
- * What a job should be, as all layers together have it. A removed job stays removed, whatever lies above. Pure, and total:
- * whatever the layers hold, also what an older version stored, nothing is thrown.
+ * What a job should be, as all layers together have it. A removed job stays removed, whatever lies above. Pure; whatever
+ * specs and patches say, also those that an older version stored, nothing is thrown.
  */
 export function effectiveGoal(layers: JobLayers, platform: PlatformLayers): GoalContent {
   if (layers.job.content.kind === 'tombstone') return layers.job.content;

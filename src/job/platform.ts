@@ -1,5 +1,17 @@
+import { z } from 'zod';
+import { checkDocument } from './check.ts';
+import { PLATFORM_KIND } from './kinds.ts';
+import { type DocumentReader, parseFile } from './parse-file.ts';
 import type { SpecPatch } from './patch.ts';
-import type { Position, Problem } from './problem.ts';
+import { specPatchSchema } from './patch-schema.ts';
+import { formatPosition, type Position, type Problem } from './problem.ts';
+import { inSchemaOrder } from './schema-fields.ts';
+import { API_VERSION, jobSpecSchema, streamJobSchema } from './spec.ts';
+import { yamlText } from './yaml-write.ts';
+
+/** The signs of an image's name, its tag and its digest; a prefix can end anywhere in it. */
+const IMAGE_PREFIX = /^[a-z0-9][\w./:@-]{0,511}$/;
+const IMAGES = 'expected the beginning of image names, such as registry.example/team/';
 
 /** What no layer may exceed; a field that is left out limits nothing. */
 export interface PlatformLimits {
@@ -33,13 +45,88 @@ export interface ParsedPlatformFile {
   readonly problems: readonly Problem[];
 }
 
-/** Reads every `kind: Platform` document of a file, as parseDocuments reads jobs. */
+const written = jobSpecSchema.shape;
+const workers = written.workers.unwrap().shape;
+const quantity = workers.resources.unwrap().shape.limits.unwrap().shape;
+/** A limit is kept as text, also where a number was written. */
+const most = (field: z.ZodType<string | number | undefined>) =>
+  field.transform((value) => (value === undefined ? undefined : String(value)));
+
+const platformSchema = z.strictObject({
+  apiVersion: streamJobSchema.shape.apiVersion,
+  kind: z.literal(PLATFORM_KIND, { error: `expected ${PLATFORM_KIND}` }),
+  metadata: z
+    .strictObject({ namespace: streamJobSchema.shape.metadata.shape.namespace.optional() })
+    .optional()
+    .describe('The tenant that this is for; all of them where none is named.'),
+  spec: z.strictObject({
+    defaults: specPatchSchema.optional().describe('Laid below the spec of every job.'),
+    limits: z
+      .strictObject({
+        workers: z
+          .strictObject({
+            replicas: workers.replicas,
+            resources: z
+              .strictObject({ cpu: most(quantity.cpu).optional(), memory: most(quantity.memory).optional() })
+              .optional(),
+          })
+          .optional(),
+        images: z
+          .array(z.string({ error: IMAGES }).regex(IMAGE_PREFIX, IMAGES))
+          .min(1, 'expected at least one; leave the field out to allow every image')
+          .max(64)
+          .optional(),
+      })
+      .optional()
+      .describe('What no layer of a job may exceed.'),
+  }),
+});
+
+type PlatformDocument = z.infer<typeof platformSchema>;
+
+const READER: DocumentReader<PlatformDocument> = {
+  kind: PLATFORM_KIND,
+  check: (plain) => checkDocument(plain, { kind: PLATFORM_KIND, schema: platformSchema }),
+  place: ['metadata', 'namespace'],
+};
+
+/**
+ * Reads every `kind: Platform` document of a file, as `parseDocuments` reads jobs: never throws, and a caller that finds
+ * any problem must use none of them.
+ */
 export function parsePlatforms(text: string, fileName: string): ParsedPlatformFile {
-  const message = `not yet: ${text.length}`;
-  return { platforms: [], problems: [{ position: { file: fileName, line: 1, column: 1 }, path: '', message }] };
+  const { documents, problems } = parseFile(text, fileName, READER);
+  const platforms = documents.map(({ value: { metadata, spec }, position }) => ({
+    tenant: metadata?.namespace ?? null,
+    content: { defaults: spec.defaults ?? {}, limits: spec.limits ?? {} },
+    position,
+  }));
+  return { platforms, problems };
 }
 
-/** What the platform says as a document that {@link parsePlatforms} reads. */
+/** Scopes that are there more than once in one invocation, over all of its files: each is named with its first place. */
+export function duplicatePlatforms(platforms: readonly ParsedPlatform[]): Problem[] {
+  const first = new Map<string | null, Position>();
+  return platforms.flatMap(({ tenant, position }) => {
+    const other = first.get(tenant);
+    if (other === undefined) {
+      first.set(tenant, position);
+      return [];
+    }
+    const scope = tenant === null ? 'all tenants' : `tenant ${tenant}`;
+    const message = `found a second ${PLATFORM_KIND} for ${scope}, also at ${formatPosition(other)}; expected one`;
+    return [{ position, path: 'metadata.namespace', message }];
+  });
+}
+
+/** What the platform says as a document that {@link parsePlatforms} reads; empty parts are left out. */
 export function platformYaml(tenant: string | null, content: PlatformContent): string {
-  return JSON.stringify({ tenant, content });
+  const part = <T extends object>(value: T) => (Object.keys(value).length === 0 ? undefined : value);
+  const document = {
+    apiVersion: API_VERSION,
+    kind: PLATFORM_KIND,
+    metadata: tenant === null ? undefined : { namespace: tenant },
+    spec: { defaults: part(content.defaults), limits: part(content.limits) },
+  };
+  return yamlText(inSchemaOrder(platformSchema, document));
 }
