@@ -2,7 +2,9 @@ import { hostname, userInfo } from 'node:os';
 import type { Command } from 'commander';
 import type { ClusterTarget, TargetOptions } from '../cluster/target.ts';
 import type { Transport } from '../cluster/transport.ts';
+import type { Epoch } from '../job/epoch.ts';
 import type { Source } from '../job/goal.ts';
+import type { Shard } from '../job/ids.ts';
 import type { ClusterIdentity } from '../ports/cluster.ts';
 import { type ChangeOrigin, StaleBaseError } from '../ports/store.ts';
 import { openStore, type Store } from '../store/open.ts';
@@ -34,11 +36,23 @@ export class Context {
     return { kubeconfig: this.globals.kubeconfig ?? null, context: this.globals.context ?? null };
   }
 
+  /** Of the role that works with the store, with its password. @throws StoreError */
+  async databaseUrl(): Promise<string> {
+    this.#url ??= databaseUrl();
+    return this.#url;
+  }
+
   /** @throws StoreError */
   async store(): Promise<Store> {
-    this.#url ??= databaseUrl();
-    this.#store ??= this.#url.then((url) => openStore({ url, applicationName: `bulkhead ${this.#command}` }));
+    const applicationName = `bulkhead ${this.#command}`;
+    this.#store ??= this.databaseUrl().then((url) => openStore({ url, applicationName }));
     return this.#store;
+  }
+
+  /** What the fence of the kubeconfig's cluster says of this store. @throws TargetError | ClusterError */
+  async fence(): Promise<ReadonlyMap<Shard, Epoch>> {
+    const [access, transport, { storeId }] = await Promise.all([clusterAccess(), this.transport(), this.store()]);
+    return access.readFence(transport, storeId);
   }
 
   /** Reads the kubeconfig. @throws TargetError */

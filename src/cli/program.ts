@@ -20,6 +20,7 @@ import { addPlatformCommand } from './platform.ts';
 import { addRollbackCommand } from './rollback.ts';
 import { addRunCommand } from './run-command.ts';
 import { addStatusCommand } from './status.ts';
+import { addStoreCommand } from './store.ts';
 import { addUndeleteCommand } from './undelete.ts';
 
 const ENVIRONMENT = `
@@ -37,7 +38,7 @@ const GROUPS: readonly (readonly [title: string, add: readonly ((program: Comman
     'Looking:',
     [addGetCommand, addDescribeCommand, addEventsCommand, addLogsCommand, addStatusCommand, addOrphansCommand],
   ],
-  ['Safety:', [addBrakeCommand, addExportCommand]],
+  ['Safety:', [addBrakeCommand, addStoreCommand, addExportCommand]],
   ['Running:', [addRunCommand, addDatabaseCommands]],
 ];
 

@@ -1,23 +1,31 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { describeText } from '../../../src/cli/describe-text.ts';
 import { actionText, specDiff } from '../../../src/cli/diff-text.ts';
 import { eventsTable } from '../../../src/cli/events.ts';
+import { NO_PLATFORM } from '../../../src/cli/foresight.ts';
 import { jobTable } from '../../../src/cli/get.ts';
 import type { JobView } from '../../../src/cli/jobs.ts';
 import { orphanTable } from '../../../src/cli/orphans.ts';
 import { revision } from '../../../src/job/ids.ts';
 import type { JobSpec } from '../../../src/job/spec.ts';
 import { goalOf, JOB_A, JOB_B, STORE, tombstoneOf } from '../../support/goals.ts';
-import { ago, CLUSTER, condition, eventOf, NOW, seenOf } from './views.ts';
-
-/** Re-made by UPDATE_GOLDEN=1 npm test; read the difference before you commit it. */
-function matchesGolden(name: string, actual: string): void {
-  const file = new URL(`../../golden/cli/${name}.txt`, import.meta.url);
-  if (process.env.UPDATE_GOLDEN === '1') writeFileSync(file, actual);
-  assert.equal(actual, readFileSync(file, 'utf8'));
-}
+import { matchesGolden } from './golden.ts';
+import {
+  ago,
+  brakeOf,
+  by,
+  CLUSTER,
+  condition,
+  eventOf,
+  layered,
+  NOW,
+  oncall,
+  platformOf,
+  replicaOf,
+  revisionOf,
+  seenOf,
+} from './views.ts';
 
 const SPEC: JobSpec = {
   container: {
@@ -28,8 +36,9 @@ const SPEC: JobSpec = {
   workers: { replicas: 2 },
 };
 
-const clicks = { ...goalOf(SPEC, { revision: 3 }), createdAt: ago(3_700), author: 'ann@desk', reason: 'more traffic' };
-const views = { ...goalOf(SPEC, { id: JOB_B, name: 'views', tenant: 'web' }), createdAt: ago(30) };
+const clicks = by(goalOf(SPEC, { revision: 3 }), { reason: 'more traffic' });
+const views = by(goalOf(SPEC, { id: JOB_B, name: 'views', tenant: 'web' }), { author: 'test', createdAt: ago(30) });
+const TWO = [replicaOf('desk-1234', 0, 2), replicaOf('desk-5678', 1, 2)];
 
 const starved = seenOf(views, {
   phase: 'Degraded',
@@ -41,11 +50,22 @@ const starved = seenOf(views, {
   next: [{ action: 'wait', why: 'WorkersStarting: 1 of 2 workers are ready, 2 run the newest template' }],
 });
 
+const leaving = by(tombstoneOf(clicks), { createdAt: ago(5), reason: null });
+const overridden = layered(clicks, {
+  oncall: revisionOf(6, oncall({ workers: { replicas: 5 } }), {
+    author: 'bob@phone',
+    source: 'oncall',
+    reason: 'campaign',
+    createdAt: ago(600),
+  }),
+});
+
 const TABLE: JobView[] = [
   { goal: clicks, seen: seenOf(clicks) },
   // Revision 4 was not looked at yet: what was seen of 3 must not pass for it.
   { goal: { ...clicks, job: { ...clicks.job, name: 'edited' }, revision: revision(4) }, seen: seenOf(clicks) },
-  { goal: { ...tombstoneOf(clicks), job: { ...clicks.job, name: 'leaving' } }, seen: null },
+  { goal: { ...leaving, job: { ...clicks.job, name: 'leaving' } }, seen: null },
+  { goal: overridden, seen: seenOf(overridden) },
   { goal: views, seen: starved },
 ];
 
@@ -61,7 +81,8 @@ test('describe answers its four questions for a job that is well', () => {
   const cluster = { id: CLUSTER, contextName: 'kind-bulkhead', server: 'https://127.0.0.1:6443', caCertificate: null };
   const text = describeText({
     view: { goal: clicks, seen: seenOf(clicks) },
-    operator: { owner: 'desk-1234', epoch: 2 },
+    replicas: TWO,
+    brake: brakeOf(),
     cluster,
     live: { kind: 'planned', contextName: 'kind-bulkhead', steps: [{ action: 'nothing', why: 'all is well' }] },
     events: [
@@ -73,11 +94,28 @@ test('describe answers its four questions for a job that is well', () => {
   matchesGolden('describe', text);
 });
 
+test('describe shows what lies above a job, who says so, until when, and what is refused', () => {
+  const goal = layered(overridden, {
+    platform: { all: platformOf(null, 2, { limits: { workers: { replicas: 4 } } }), tenant: null },
+  });
+  const text = describeText({
+    view: { goal, seen: null },
+    replicas: [replicaOf('desk-1234', 0, 1, { alive: false })],
+    brake: brakeOf(),
+    cluster: null,
+    live: { kind: 'unknown', why: 'there is no kubeconfig' },
+    events: [],
+    now: NOW,
+  });
+  matchesGolden('describe-layers', text);
+});
+
 test('describe says that no operator runs, that the cluster was not reached, and that a newer revision waits', () => {
   const edited = { ...views, revision: revision(2) };
   const text = describeText({
     view: { goal: edited, seen: { ...starved, status: { ...starved.status, observedRevision: revision(1) } } },
-    operator: null,
+    replicas: [],
+    brake: brakeOf(),
     cluster: null,
     live: { kind: 'unknown', why: 'the API server https://127.0.0.1:6443 (context old) does not answer' },
     events: [],
@@ -88,8 +126,9 @@ test('describe says that no operator runs, that the cluster was not reached, and
 
 test('describe of a job that is being removed says so, and needs no spec', () => {
   const text = describeText({
-    view: { goal: { ...tombstoneOf(clicks), createdAt: ago(5), reason: null }, seen: null },
-    operator: { owner: 'desk-1234', epoch: 2 },
+    view: { goal: leaving, seen: null },
+    replicas: TWO,
+    brake: brakeOf({ used: 3, waiting: [leaving.job] }),
     cluster: null,
     live: { kind: 'unknown', why: 'there is no kubeconfig' },
     events: [],
@@ -100,10 +139,16 @@ test('describe of a job that is being removed says so, and needs no spec', () =>
 
 test('describe is inert on a terminal, whatever tenants and clusters wrote', () => {
   const hostile = 'red \u001b[31m and\u202e back';
-  const goal = { ...goalOf({ container: { image: 'app', args: [hostile] } }), author: hostile, reason: hostile };
+  const goal = layered(
+    by(goalOf({ container: { image: 'app', args: [hostile] } }), { author: hostile, reason: hostile }),
+    {
+      oncall: revisionOf(2, oncall({ container: { args: [hostile] } }), { author: hostile, reason: hostile }),
+    },
+  );
   const text = describeText({
     view: { goal, seen: seenOf(goal, { conditions: [condition({ message: hostile })] }) },
-    operator: { owner: hostile, epoch: 1 },
+    replicas: [replicaOf(hostile)],
+    brake: brakeOf(),
     cluster: null,
     live: { kind: 'unknown', why: hostile },
     events: [eventOf(goal, { message: hostile })],
@@ -114,24 +159,24 @@ test('describe is inert on a terminal, whatever tenants and clusters wrote', () 
 
 test('diff shows the goal and what the cell is in for, under it', () => {
   const spec: JobSpec = { ...SPEC, container: { ...SPEC.container, args: ['--rate', '9'] }, workers: { replicas: 3 } };
-  const change = { storeId: STORE, name: clicks.job, spec, file: 'jobs.yaml', stored: clicks };
+  const change = { storeId: STORE, name: clicks.job, spec, file: 'jobs.yaml', stored: clicks, platform: NO_PLATFORM };
   matchesGolden('diff', specDiff(change) + actionText(change));
 });
 
 test('diff of a job without ports takes its Service away', () => {
   const spec: JobSpec = { container: { image: 'registry.example/clicks:1' }, suspended: true };
-  const change = { storeId: STORE, name: clicks.job, spec, file: 'jobs.yaml', stored: clicks };
+  const change = { storeId: STORE, name: clicks.job, spec, file: 'jobs.yaml', stored: clicks, platform: NO_PLATFORM };
   matchesGolden('diff-smaller', specDiff(change) + actionText(change));
 });
 
 test('diff of a new job compares with nothing and creates everything', () => {
-  const change = { storeId: STORE, name: clicks.job, spec: SPEC, file: 'stdin', stored: null };
+  const change = { storeId: STORE, name: clicks.job, spec: SPEC, file: 'stdin', stored: null, platform: NO_PLATFORM };
   matchesGolden('diff-new', specDiff(change) + actionText(change));
 });
 
 test('diff of the same spec says nothing, whatever the order of its fields', () => {
   const { workers, container } = SPEC;
-  const change = { storeId: STORE, name: clicks.job, file: 'jobs.yaml', stored: clicks };
+  const change = { storeId: STORE, name: clicks.job, file: 'jobs.yaml', stored: clicks, platform: NO_PLATFORM };
   assert.equal(specDiff({ ...change, spec: { workers, container } as JobSpec }), '');
 });
 

@@ -20,6 +20,10 @@ function catalogOf(...goals: Goal[]): GoalCatalog & GoalReader {
     goals: async (ids) => goals.filter((goal) => ids.includes(goal.job.id)),
     list: async (filter = {}) => wanted.filter(({ job }) => !filter.tenant || job.tenant === filter.tenant),
     find: async (job) => wanted.find((goal) => goal.job.tenant === job.tenant && goal.job.name === job.name) ?? null,
+    findRemoved: async (job) => {
+      const goal = goals.find((it) => it.content.kind === 'tombstone' && it.job.name === job.name);
+      return goal ? { goal, until: ago(-600) } : null;
+    },
     knows: async (ids) => new Set(goals.map((goal) => goal.job.id).filter((id) => ids.includes(id))),
   };
 }
@@ -69,18 +73,18 @@ test('as an object, a job has the form that kubectl knows, and says which revisi
 
 test('a removed job as an object carries a deletionTimestamp and no spec', () => {
   const object = jobObject({ goal: leaving, seen: null }) as { metadata: Record<string, unknown> };
-  assert.equal(object.metadata.deletionTimestamp, leaving.createdAt.toISOString());
+  assert.equal(object.metadata.deletionTimestamp, leaving.layers.job.createdAt.toISOString());
   assert.ok(!('spec' in object) && !('status' in object));
 });
 
 test('receipts are worded as kubectl does, with tenant and revision', () => {
   const receipt = { job: clicks.job, id: clicks.job.id, revision: revision(1), outcome: 'created' } as const;
-  assert.equal(receiptText([receipt], undefined, false), 'streamjob/clicks created (tenant ads, revision 1)\n');
+  assert.equal(receiptText([receipt], undefined, 'none'), 'streamjob/clicks created (tenant ads, revision 1)\n');
   assert.equal(
-    receiptText([receipt], undefined, true),
+    receiptText([receipt], undefined, 'client'),
     'streamjob/clicks created (dry run) (tenant ads, revision 1)\n',
   );
-  assert.equal(receiptText([receipt], 'name', false), 'ads/clicks\n');
+  assert.equal(receiptText([receipt], 'name', 'none'), 'ads/clicks\n');
 });
 
 test('while watching, each event is shown once, also equal ones of the same millisecond', () => {

@@ -1,0 +1,72 @@
+import type { Command } from 'commander';
+import { describeTarget } from '../store/errors.ts';
+import { readMigrations } from '../store/migrate.ts';
+import { requireYes } from './confirm.ts';
+import { action, type Context, origin } from './context.ts';
+import { type GlobalOptions, mandatoryReasonOption, outputOption, yesOption } from './options.ts';
+import { print, say, toJsonText, toYamlText } from './output.ts';
+import { readStoreFacts } from './store-facts.ts';
+import { behindOf, CONFIRM_QUESTION, confirmText, storeObject, storeText } from './store-text.ts';
+
+interface StatusOptions extends GlobalOptions {
+  readonly output?: 'json' | 'yaml';
+}
+
+interface ConfirmOptions extends GlobalOptions {
+  readonly reason: string;
+  readonly yes?: true;
+}
+
+async function status(context: Context, { output }: StatusOptions): Promise<void> {
+  const [store, url] = await Promise.all([context.store(), context.databaseUrl()]);
+  const [facts, replicas, cluster, migrations] = await Promise.all([
+    readStoreFacts(url),
+    store.replicas(),
+    store.currentCluster(),
+    readMigrations(),
+  ]);
+  const knownSchema = migrations.at(-1)?.version ?? 0;
+  const report = { storeId: store.storeId, target: describeTarget(url), facts, knownSchema, replicas, cluster };
+  if (output === 'json') return print(toJsonText(storeObject(report)));
+  if (output === 'yaml') return print(toYamlText(storeObject(report)));
+  await print(storeText(report, Date.now()));
+}
+
+async function confirmStore(context: Context, options: ConfirmOptions): Promise<void> {
+  const [store, url] = await Promise.all([context.store(), context.databaseUrl()]);
+  // Not only in the cluster that the store knows of: a restored one may know of an older one.
+  const [fence, identity, facts] = await Promise.all([context.fence(), context.identify(), readStoreFacts(url)]);
+  const systems = [...new Set([...fence.values()].map(({ system }) => system))];
+  const follows = await Promise.all(systems.map((system) => store.followsSystem(system)));
+  const behind = behindOf(facts, fence, new Set(systems.filter((_, index) => follows[index])));
+  if (behind.size === 0) {
+    const where = `the fence of context ${identity.contextName}`;
+    return say(
+      fence.size === 0
+        ? `Nothing to confirm: ${where} says nothing about this store.`
+        : `Nothing to confirm: this store is not behind ${where}.`,
+    );
+  }
+  say(confirmText({ target: describeTarget(url), facts }, identity, fence, behind).trimEnd());
+  await requireYes(CONFIRM_QUESTION, options);
+  await store.confirmFence({ fences: behind }, origin(options));
+  await print(
+    `store confirmed: ${behind.size} ${behind.size === 1 ? 'shard goes' : 'shards go'} on from the fence of context ${identity.contextName}\n`,
+  );
+  say('Running operators claim their shards anew within seconds; what is missing in the cluster is made again.');
+}
+
+export function addStoreCommand(program: Command): void {
+  const store = program.command('store').description('The goal store itself: what it is, who acts for it');
+  store
+    .command('status')
+    .description('Show which database it is, its schema, and the replicas with their shards')
+    .addOption(outputOption('json', 'yaml'))
+    .action(action<StatusOptions>(status));
+  store
+    .command('confirm')
+    .description('Let a store that was restored or promoted act on its cluster again, though the fence there is ahead')
+    .addOption(mandatoryReasonOption())
+    .addOption(yesOption())
+    .action(action<ConfirmOptions>(confirmStore));
+}
