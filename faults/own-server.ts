@@ -24,8 +24,8 @@ export async function ownServer(name: string, settings: Readonly<Record<string, 
   const folder = join(await ownFolder(), name);
   const port = await findFreePort();
   const start = () => ensureEmbedded({ folder, port, settings });
-  const { url, superuserUrl } = await start();
-  await migrate(url);
+  const { url, adminUrl, appRole, superuserUrl } = await start();
+  await migrate(adminUrl, { appRole });
   const store = await openStore({ url, applicationName: 'faults' });
   return {
     url,

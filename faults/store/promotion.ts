@@ -85,7 +85,7 @@ export const promotion: Scenario = {
     const cluster = await stage.cluster();
     const api = await stage.api();
     await using pair = await postgresPair('promotion');
-    await migrate(pair.primary.url);
+    await migrate(pair.primary.adminUrl, { appRole: pair.primary.appRole });
     const store = await openStore({ url: pair.url, applicationName: 'faults' });
     const options = numbered(2, 'promotion').map((name) => ({
       name,

@@ -13,7 +13,7 @@ let url: string;
 
 before(async () => {
   const database = await emptyDatabase();
-  url = database.url;
+  url = database.adminUrl;
   await sql(url, 'create table t (n int)');
 });
 
@@ -127,7 +127,8 @@ test('a clock that is an hour off keeps its rate, and one of double rate takes t
 test('a pair: what the primary has answered is on the standby, and once that is promoted the old one answers no write', async () => {
   const pair: PostgresPair = await postgresPair('tools');
   after(() => pair[Symbol.asyncDispose]());
-  await sql(pair.url, 'create table t (n int)');
+  await sql(pair.primary.adminUrl, 'create table t (n int)');
+  await sql(pair.primary.adminUrl, `grant all on t to ${pair.primary.appRole}`);
   await sql(pair.url, 'insert into t values (1)');
   assert.equal((await sql(pair.standby.superuserUrl, 'select * from t')).length, 1);
   await assert.rejects(sql(pair.standby.url, 'insert into t values (2)'), /read-only/);

@@ -2,6 +2,7 @@ import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { commandLine } from '../../src/store/embedded/binaries.ts';
 import {
+  APP_ROLE,
   createFolder,
   DATABASE,
   ROLE,
@@ -23,7 +24,11 @@ import { WireProxy } from './wire.ts';
  * the primary, as a load balancer would. All in the folder of this process's servers, which the next one sweeps.
  */
 export interface PostgresServer {
+  /** Of the role that Bulkhead runs as. */
   readonly url: string;
+  /** Of the role that owns the database. */
+  readonly adminUrl: string;
+  readonly appRole: string;
   readonly superuserUrl: string;
   /** SIGKILL. */
   kill(): Promise<void>;
@@ -34,7 +39,7 @@ export interface PostgresPair {
   readonly standby: PostgresServer;
   /** Leads new connections to the primary until {@link switchOver}; old ones stay where they are. */
   readonly address: WireProxy;
-  /** The owner's URL at that address. */
+  /** At that address, of the role that Bulkhead runs as. */
   readonly url: string;
   /** Makes the standby a primary, on a new timeline; the old one lives on and waits for a standby with every commit. */
   promote(): Promise<void>;
@@ -64,7 +69,9 @@ async function startIn(folder: ServerFolder, bin: string, port: number): Promise
   await startServer(folder, { initdb: join(bin, 'initdb'), postgres: join(bin, 'postgres') }, args);
   const at = `127.0.0.1:${port}/${DATABASE}`;
   return {
-    url: `postgres://${ROLE}:${await readLine(folder.password)}@${at}`,
+    url: `postgres://${APP_ROLE}:${await readLine(folder.appPassword)}@${at}`,
+    adminUrl: `postgres://${ROLE}:${await readLine(folder.password)}@${at}`,
+    appRole: APP_ROLE,
     superuserUrl: `postgres://${SUPERUSER}:${await readLine(folder.superuserPassword)}@${at}`,
     kill: async () => {
       const server = await findServer(folder);
@@ -77,7 +84,7 @@ async function startIn(folder: ServerFolder, bin: string, port: number): Promise
 /** A copy of a running primary that follows it. */
 async function copyTo(folder: ServerFolder, primary: ServerFolder, superuserUrl: string, bin: string): Promise<void> {
   await mkdir(folder.root, { mode: 0o700 });
-  for (const file of [primary.password, primary.superuserPassword]) {
+  for (const file of [primary.password, primary.appPassword, primary.superuserPassword]) {
     await copyFile(file, join(folder.root, basename(file)));
   }
   const from = new URL(superuserUrl);
