@@ -131,7 +131,7 @@ export async function heartbeat(
   const fences = [
     ...view.shards.map((id, index) => toFence(self.id, id, view.epochs[index] ?? '', view)),
     ...claimed.map((row) => toFence(self.id, row.id, row.epoch, row)),
-  ];
+  ].sort((a, b) => a.shard - b.shard);
   return { fences, surplus: Math.max(0, fences.length - share), replicas: view.live.length };
 }
 
