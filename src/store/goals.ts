@@ -55,8 +55,8 @@ export const goalsStatement = (jobs: string, tenants = 'select tenant from h'): 
   from h join bulkhead.goal_revision r on r.job_id = h.job_id and r.revision = h.oncall_revision
   union all
   select 'scaler', ${HEAD}, ${REVISION}, null
-  from h join bulkhead.scaler_revision r
-    on r.job_id = h.job_id and r.revision = h.scaler_revision and r.created_at = h.scaler_at
+  from h cross join lateral bulkhead.scaler_layer(h.job_id, h.scaler_revision, h.scaler_at) r
+  where h.scaler_revision is not null
   union all
   select 'platform', null, r.scope, null, null, null, ${REVISION}, null
   from bulkhead.platform_head p join bulkhead.platform_revision r on r.scope = p.scope and r.revision = p.revision

@@ -38,7 +38,13 @@ const TABLES: Rights = {
 };
 const SEQUENCES: Rights = { event_id: ['USAGE'] };
 /** By name with the types of their arguments. */
-const FUNCTIONS = ['changed_since(xid8)', 'stop_unless(boolean)', 'system_identifier()', 'timeline()'];
+const FUNCTIONS = [
+  'changed_since(xid8)',
+  'scaler_layer(uuid, integer, timestamptz)',
+  'stop_unless(boolean)',
+  'system_identifier()',
+  'timeline()',
+];
 
 const nameOf = (signature: string): string => signature.slice(0, signature.indexOf('('));
 

@@ -71,6 +71,15 @@ create index scaler_revision_of_commit on bulkhead.scaler_revision (xid);
 create trigger scaler_revision_is_append_only before update or delete on bulkhead.scaler_revision
   for each row execute function bulkhead.refuse_row_change();
 comment on table bulkhead.scaler_revision is 'Layer scaler of goal_revision: numbers of the same series, in partitions by month, which the owner may archive.';
+-- In plpgsql, which keeps the plan: making one for all partitions takes ten times as long as reading a goal.
+create function bulkhead.scaler_layer(job uuid, number integer, at timestamptz)
+returns setof bulkhead.scaler_revision language plpgsql stable rows 1 as $$
+begin
+  return query select * from bulkhead.scaler_revision r
+    where r.job_id = job and r.revision = number and r.created_at = at;
+end
+$$;
+comment on function bulkhead.scaler_layer(uuid, integer, timestamptz) is 'The revision that a goal_head points to.';
 
 alter table bulkhead.goal_head drop constraint goal_head_job_id_revision_fkey;
 alter table bulkhead.goal_head
