@@ -19,11 +19,13 @@ const originCells = (from: FieldOrigin): string[] =>
     : [from.scope, String(from.revision), from.author, from.reason ?? '-'];
 
 /** @param withOverridden also what a higher layer hides, in rows of their own under the field */
-function rowsOf({ path, value, from, overridden }: ExplainedField, withOverridden: boolean): string[][] {
-  const hidden = overridden.map((it) => ['', `(${short(it.value)})`, ...originCells(it.from)]);
+function rowsOf({ path, value, from, overridden, removedBy }: ExplainedField, withOverridden: boolean): string[][] {
+  const hidden = overridden.map((it) => ['  hides', short(it.value), ...originCells(it.from)]);
   const more = !withOverridden && overridden.length > 0 ? ` (+${overridden.length} hidden)` : '';
   const row = [path, `${value === null ? '(taken away)' : short(value)}${more}`, ...originCells(from)];
-  return withOverridden ? [row, ...hidden.map(([, ...rest]) => ['  hides', ...rest])] : [row];
+  // The built-in value is back because a layer took away what others said: that layer is who to ask.
+  const remover = removedBy ? [['  since', '(taken away)', ...originCells(removedBy)]] : [];
+  return [row, ...remover, ...(withOverridden ? hidden : [])];
 }
 
 /** What keeps the merged goal from being acted on; empty where nothing does. */
@@ -78,10 +80,11 @@ export const explainObject = (goal: Goal, fields: readonly ExplainedField[]): un
   revision: goal.revision,
   layers: layersText(goal.layers),
   platform: platformText(goal.platform),
-  fields: fields.map(({ path, value, from, overridden }) => ({
+  fields: fields.map(({ path, value, from, overridden, removedBy }) => ({
     path,
     value,
     from: originObject(from),
+    ...(removedBy && { removedBy: originObject(removedBy) }),
     overridden: overridden.map((it) => ({ value: it.value, from: originObject(it.from) })),
   })),
   limits: [goal.platform.all, goal.platform.tenant].flatMap((scope) =>

@@ -30,6 +30,8 @@ function byName(value: Json | undefined): JsonMap | null {
 
 function children(before: Json | undefined, after: Json | undefined): readonly [JsonMap, JsonMap, boolean] | null {
   if (isMap(before) && isMap(after)) return [before, after, false];
+  // What is new is told field by field; what is gone by its name alone.
+  if (before === undefined && isMap(after) && Object.keys(after).length > 0) return [{}, after, false];
   const [left, right] = [byName(before), byName(after)];
   return left && right ? [left, right, true] : null;
 }
@@ -42,7 +44,10 @@ export function fieldChanges(before: Json | undefined, after: Json | undefined, 
   const inner = children(before, after);
   if (!inner) return [{ path, before, after }];
   const [left, right, isList] = inner;
-  return [...new Set([...Object.keys(left), ...Object.keys(right)])].flatMap((key) => {
+  // The name of an entry that is new stands in its path already.
+  const isEntry = path.endsWith(']');
+  const keys = [...new Set([...Object.keys(left), ...Object.keys(right)])].filter((key) => !isEntry || key !== 'name');
+  return keys.flatMap((key) => {
     const step = isList ? inList(key) : path === '' ? key : `.${key}`;
     return fieldChanges(left[key], right[key], `${path}${step}`);
   });

@@ -2,8 +2,8 @@ import { type Command, Option } from 'commander';
 import { canonicalJson } from '../job/canonical.ts';
 import type { PlatformRevision } from '../job/goal.ts';
 import { revision } from '../job/ids.ts';
-import { type ParsedPlatform, parsePlatforms, platformYaml } from '../job/platform.ts';
-import { formatPosition, formatProblems } from '../job/problem.ts';
+import { duplicatePlatforms, type ParsedPlatform, parsePlatforms, platformYaml } from '../job/platform.ts';
+import { formatProblems } from '../job/problem.ts';
 import type { PlatformReceipt } from '../ports/store.ts';
 import { requireYes } from './confirm.ts';
 import { action, type Context, origin } from './context.ts';
@@ -46,17 +46,7 @@ async function readPlatforms(options: FileOptions): Promise<ParsedPlatform[]> {
   const sources = await readSources(options.filename ?? [], { recursive: options.recursive === true });
   const files = sources.map(({ name, text }) => parsePlatforms(text, name));
   const platforms = files.flatMap((file) => file.platforms);
-  const problems = [...files.flatMap((file) => file.problems)];
-  const first = new Map<string | null, ParsedPlatform>();
-  for (const it of platforms) {
-    const other = first.get(it.tenant);
-    const where = other && formatPosition(other.position);
-    const message = `found the platform of ${scopeName(it.tenant)}, which is also at ${where}; expected each once`;
-    // The reader of one file may have said so already.
-    const isSaid = problems.some(({ position }) => formatPosition(position) === formatPosition(it.position));
-    if (other && !isSaid) problems.push({ position: it.position, path: '', message });
-    if (!other) first.set(it.tenant, it);
-  }
+  const problems = [...files.flatMap((file) => file.problems), ...duplicatePlatforms(platforms)];
   if (problems.length === 0) return platforms;
   say(formatProblems(problems));
   throw new CliError('nothing was done: correct these problems, then try again');
