@@ -5,6 +5,8 @@ import fc from 'fast-check';
 import type pg from 'pg';
 import { type ReplicaId, replicaId, type Shard } from '../../src/job/ids.ts';
 import type { Standing } from '../../src/ports/store.ts';
+import { heartbeat, leave, yieldShards } from '../../src/store/leases.ts';
+import { type Database, openDatabase } from '../../src/store/pool.ts';
 import { sql, type TestDatabase, testDatabase } from '../support/postgres.ts';
 
 /** Many replicas that come, go and die, against the real database: how the shards are divided in the end, and what it moves. */
@@ -14,13 +16,25 @@ const LONG_MS = 600_000;
 const ROUNDS = 5;
 
 let db: TestDatabase;
+/** With several connections, so that replicas really meet; each has one of its own in production. */
+let pool: Database;
 const admin = <Row extends pg.QueryResultRow>(text: string, values: readonly unknown[] = []) =>
   sql<Row>(db.superuserUrl, text, values);
 
 before(async () => {
   db = await testDatabase();
+  pool = await openDatabase({
+    url: db.url,
+    applicationName: 'crowd',
+    maxConnections: 8,
+    connectTimeoutMs: 10_000,
+    statementTimeoutMs: 10_000,
+  });
 });
-after(() => db[Symbol.asyncDispose]());
+after(async () => {
+  await pool.close();
+  await db[Symbol.asyncDispose]();
+});
 beforeEach(empty);
 
 async function empty(): Promise<void> {
@@ -48,7 +62,7 @@ class Crowd {
 
   async leave(id: ReplicaId): Promise<void> {
     this.#alive.delete(id);
-    await db.store.leave(id);
+    await leave(pool, id);
   }
 
   /** Its lease has run out; whether it comes back in time is up to the next heartbeats. */
@@ -62,7 +76,7 @@ class Crowd {
   }
 
   async beat(id: ReplicaId): Promise<void> {
-    const standing = await db.store.heartbeat({ id, name: id, clusterId: null }, LONG_MS);
+    const standing = await heartbeat(pool, { id, name: id, clusterId: null }, LONG_MS);
     for (const { shard, epoch } of standing.fences) {
       const promise = `${shard} under ${epoch.n}`;
       assert.equal(this.#promised.get(promise) ?? id, id, `${promise} is promised to one replica only`);
@@ -70,7 +84,7 @@ class Crowd {
     }
     this.#alive.set(id, standing);
     const surplus: Shard[] = standing.fences.slice(standing.fences.length - standing.surplus).map((f) => f.shard);
-    if (standing.surplus > 0) await db.store.yieldShards(id, surplus);
+    if (standing.surplus > 0) await yieldShards(pool, id, surplus);
   }
 
   /** Everybody once, at the same time. */
