@@ -41,7 +41,6 @@ const SEQUENCES: Rights = { event_id: ['USAGE'] };
 const FUNCTIONS = [
   'changed_since(xid8)',
   'scaler_layer(uuid, integer, timestamptz)',
-  'stop_unless(boolean)',
   'system_identifier()',
   'timeline()',
 ];

@@ -52,6 +52,13 @@ export async function awaitReplication(sql: Sql): Promise<void> {
   await sql.query(`select pg_logical_emit_message(true, 'bulkhead', '')`);
 }
 
+/** Somebody else changed what a write was decided from: nothing was stored, and the winner's change can be read now. */
+export class LostRace extends StoreError {
+  constructor() {
+    super('conflict', 'Others change the same thing all the time: look again, then repeat the change.');
+  }
+}
+
 /** How an attempt tells what the next one must know. */
 export interface Attempt {
   /** False once hints have kept the change from being stored. */
@@ -67,7 +74,7 @@ const PAUSE_MAX_MS = 1_000;
 /** After a lost race, at most: the winner is through already, so there is nothing to wait for but the others. */
 const RACE_PAUSE_MS = 20;
 
-/** SQLSTATEs of a race that was lost: nothing was stored, and the winner's change can be read now. */
+/** SQLSTATEs of a race that was lost: for a name, a number or a key, or against a deadlock. */
 const LOST_RACE: ReadonlySet<string> = new Set(['40001', '40P01', '23505']);
 /** SQLSTATE of a COMMIT that failed because nobody drains the queue of notifications. */
 const PROGRAM_LIMIT_EXCEEDED = '54000';
@@ -85,8 +92,11 @@ function codeOf(error: unknown): string {
   return cause instanceof Error && 'code' in cause ? String(cause.code) : '';
 }
 
+const isLostRace = (error: unknown): boolean => error instanceof LostRace || LOST_RACE.has(codeOf(error));
+
 /** Whether the server has said, or it is plain, that the statement was not committed. */
 function wasRefused(error: unknown): boolean {
+  if (error instanceof LostRace) return true;
   const code = codeOf(error);
   if (NEVER_CONNECTED.has(code)) return true;
   // Class 08, 57P01 and 57P02 end a connection at any moment, also after the commit.
@@ -98,7 +108,7 @@ const isUnavailable = (error: unknown): boolean => error instanceof StoreError &
 function unknownOutcome(error: StoreError, { key }: KeyedCall): StoreError {
   return new StoreError(
     error.kind,
-    `${error.message} Whether the change was stored is not known: send it again with the idempotency key ${key}, ` +
+    `${error.message} Whether the change is stored is not certain: send it again with the idempotency key ${key}, ` +
       'which stores it once at most.',
     { cause: error },
   );
@@ -127,9 +137,9 @@ export async function untilKnown<T>(call: KeyedCall, attempt: (attempt: Attempt)
       minTimeout: PAUSE_MIN_MS,
       maxTimeout: PAUSE_MAX_MS,
       randomize: true,
-      shouldConsumeRetry: ({ error }) => !LOST_RACE.has(codeOf(error)),
+      shouldConsumeRetry: ({ error }) => !isLostRace(error),
       onFailedAttempt: async ({ error }) => {
-        if (LOST_RACE.has(codeOf(error))) await sleep(Math.random() * RACE_PAUSE_MS);
+        if (isLostRace(error)) await sleep(Math.random() * RACE_PAUSE_MS);
       },
       shouldRetry: ({ error }) => {
         deadline = Math.min(deadline, performance.now() + REPEAT_FOR_MS);
@@ -137,7 +147,7 @@ export async function untilKnown<T>(call: KeyedCall, attempt: (attempt: Attempt)
         const code = codeOf(error);
         // A goal must not depend on hints, which can be lost anyway.
         if (code === PROGRAM_LIMIT_EXCEEDED) hints = false;
-        return code === PROGRAM_LIMIT_EXCEEDED || LOST_RACE.has(code) || (unsure && isUnavailable(error));
+        return code === PROGRAM_LIMIT_EXCEEDED || isLostRace(error) || (unsure && isUnavailable(error));
       },
     });
   } catch (error) {

@@ -24,7 +24,7 @@ import { expireOverrides } from './expiry.ts';
 import { find, findRemoved, goals, heads, knows, list } from './goals.ts';
 import { listen } from './hints.ts';
 import { history } from './history.ts';
-import { heartbeat, holding, leave, replicas, yieldShards } from './leases.ts';
+import { heartbeat, holding, leave, replicas, whenServerChanges, yieldShards } from './leases.ts';
 import { readMigrations, requireCurrentSchema } from './migrate.ts';
 import { platformHistory, platforms, writePlatform } from './platform.ts';
 import { type Database, openDatabase } from './pool.ts';
@@ -120,6 +120,8 @@ export async function openStore(options: OpenOptions): Promise<Store> {
     statementTimeoutMs: options.statementTimeoutMs ?? STATEMENT_TIMEOUT_MS,
   });
   const lease = leaseConnection(options);
+  // The first to notice that the address leads to another server tells the rest.
+  const meet = whenServerChanges(() => db.reset());
   const listenOptions = {
     url,
     applicationName,
@@ -150,7 +152,7 @@ export async function openStore(options: OpenOptions): Promise<Store> {
       record: (fence, turn) => record(db, fence, turn),
       currentCluster: () => currentCluster(db),
       recordCluster: (fence, cluster) => recordCluster(db, fence, cluster),
-      heartbeat: async (self, ttlMs) => heartbeat(await lease.open(), self, ttlMs),
+      heartbeat: async (self, ttlMs) => heartbeat(await lease.open(), self, ttlMs, meet),
       yieldShards: async (replica, shards) => yieldShards(await lease.open(), replica, shards),
       leave: async (replica) => leave(await lease.open(), replica),
       replicas: () => replicas(db),

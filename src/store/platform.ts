@@ -9,6 +9,7 @@ import {
   formerReplies,
   type KeyedCall,
   keyedCall,
+  LostRace,
   type ReplyRow,
   untilKnown,
 } from './idempotency.ts';
@@ -86,23 +87,25 @@ function requireBase({ tenant, base }: PlatformChange, newest: PlatformRevision 
   );
 }
 
-// As for goals: nothing is stored where the head has moved meanwhile (40001) or the number was taken (23505).
+// As for goals: nothing is stored where the head has moved meanwhile; a number or key that was taken fails it (23505).
 const STORE_PLATFORM = `
-  with written as (
+  with locked as materialized (
+    select revision from bulkhead.platform_head where scope = $1 for no key update
+  ), ready as materialized (
+    select $2::int is null or coalesce((select revision from locked), 0) = $2::int - 1 as go
+  ), written as (
     insert into bulkhead.platform_revision
       (scope, revision, content, content_hash, author, source, reason, idempotency_key)
-    select $1, $2::int, $3::jsonb, $4, $5, $6, $7, $8 where $2::int is not null
+    select $1, $2::int, $3::jsonb, $4, $5, $6, $7, $8 from ready where go and $2::int is not null
   ), moved as (
     insert into bulkhead.platform_head as h (scope, revision)
-    select $1, $2::int where $2::int is not null
-    on conflict (scope) do update set revision = excluded.revision where h.revision = excluded.revision - 1
-    returning 1
+    select $1, $2::int from ready where go and $2::int is not null
+    on conflict (scope) do update set revision = excluded.revision
   ), kept as (
-    insert into bulkhead.idempotency (tenant, key, body_hash, receipts) values ($1, $9, $10, $11::jsonb)
+    insert into bulkhead.idempotency (tenant, key, body_hash, receipts)
+    select $1, $9, $10, $11::jsonb from ready where go
   )
-  select
-    bulkhead.stop_unless($2::int is null or (select count(*) from moved) = 1),
-    case when $12 and $2::int is not null then pg_notify($13, 'platform') end`;
+  select go, case when $12 and go and $2::int is not null then pg_notify($13, 'platform') end from ready`;
 
 async function writeOnce(
   db: Database,
@@ -127,8 +130,8 @@ async function writeOnce(
     outcome: same ? 'unchanged' : newest === null ? 'created' : 'configured',
   };
   if (!same || call.named) {
-    await attempt.send(() =>
-      db.query(STORE_PLATFORM, [
+    const [row] = await attempt.send(() =>
+      db.query<{ go: boolean }>(STORE_PLATFORM, [
         scope,
         same ? null : receipt.revision,
         canonicalJson(content),
@@ -144,6 +147,7 @@ async function writeOnce(
         GOAL_CHANNEL,
       ]),
     );
+    if (row?.go !== true) throw new LostRace();
   }
   return { tenant, ...receipt };
 }

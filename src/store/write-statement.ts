@@ -1,6 +1,6 @@
 import { canonicalJson } from '../job/canonical.ts';
 import type { ChangeOrigin } from '../ports/store.ts';
-import type { KeyedCall } from './idempotency.ts';
+import { type KeyedCall, LostRace } from './idempotency.ts';
 import type { Sql } from './pool.ts';
 import type { StoredStep } from './write-decide.ts';
 
@@ -15,7 +15,7 @@ export interface TenantReply {
 
 /**
  * One statement, so that a write takes two round trips, with the one that reads. It stores nothing where a head has moved
- * since it was read (40001), or a name, number or key was taken (23505).
+ * since it was read; a name, number or key that was taken meanwhile fails it (23505).
  *
  * Writers that meet do not wait for each other crosswise: each takes the heads first, by id, then new names by name.
  */
@@ -25,30 +25,30 @@ const STORE_GOALS = `
     from unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[], $8::text[], $9::text[])
       as given (job_id, revision, layer, content, content_hash, until, outcome, tenant, name)
   ), locked as materialized (
-    select 1 from bulkhead.goal_head where job_id in (select job_id from given where outcome <> 'created')
-    order by job_id for no key update
+    select h.revision = given.revision - 1 as stands
+    from bulkhead.goal_head h join given on given.job_id = h.job_id
+    order by h.job_id for no key update of h
+  ), ready as materialized (
+    select count(*) filter (where stands) = (select count(*) from given where outcome <> 'created') as go from locked
   ), made as (
     insert into bulkhead.job (id, tenant, name, created_at)
-    select job_id, tenant, name, at from given
-    where outcome = 'created' and (select count(*) from locked) >= 0
-    order by tenant, name
+    select job_id, tenant, name, at from given, ready where go and outcome = 'created' order by tenant, name
   ), marked as (
     update bulkhead.job j set removed_at = case outcome when 'removed' then at end
-    from given where j.id = given.job_id and outcome in ('removed', 'restored')
+    from given, ready where go and j.id = given.job_id and outcome in ('removed', 'restored')
   ), written as (
     insert into bulkhead.goal_revision
       (job_id, revision, layer, content, content_hash, until, author, source, reason, idempotency_key, created_at)
     select job_id, revision, layer, content::jsonb, content_hash, until, $10, $11, $12, $13, at
-    from given where layer <> 'scaler'
+    from given, ready where go and layer <> 'scaler'
   ), scaled as (
     insert into bulkhead.scaler_revision
       (job_id, revision, content, content_hash, author, source, reason, idempotency_key, created_at)
     select job_id, revision, content::jsonb, content_hash, $10, $11, $12, $13, at
-    from given where layer = 'scaler'
+    from given, ready where go and layer = 'scaler'
   ), begun as (
     insert into bulkhead.goal_head (job_id, revision, job_revision)
-    select job_id, revision, revision from given where outcome = 'created'
-    returning 1
+    select job_id, revision, revision from given, ready where go and outcome = 'created'
   ), moved as (
     update bulkhead.goal_head h set
       revision = g.revision,
@@ -57,18 +57,13 @@ const STORE_GOALS = `
       scaler_at = case layer when 'scaler' then g.at else h.scaler_at end,
       oncall_revision = case layer when 'oncall' then g.revision else h.oncall_revision end,
       oncall_until = case layer when 'oncall' then g.until else h.oncall_until end
-    from given g
-    where h.job_id = g.job_id and outcome <> 'created' and h.revision = g.revision - 1
-      and (select count(*) from locked) >= 0
-    returning 1
+    from given g, ready where go and h.job_id = g.job_id and outcome <> 'created'
   ), kept as (
     insert into bulkhead.idempotency (tenant, key, body_hash, receipts)
-    select tenant, $14, $15, receipts::jsonb from unnest($16::text[], $17::text[]) as reply (tenant, receipts)
+    select tenant, $14, $15, receipts::jsonb from unnest($16::text[], $17::text[]) as reply (tenant, receipts), ready
+    where go
   )
-  select
-    bulkhead.stop_unless(
-      (select count(*) from begun) + (select count(*) from moved) = (select count(*) from given)),
-    case when $18 then (select count(pg_notify($19, job_id::text)) from given) end`;
+  select go, case when $18 and go then (select count(pg_notify($19, job_id::text)) from given) end from ready`;
 
 const contentOf = ({ change: { content } }: StoredStep): string | null => {
   if (content.kind === 'spec') return canonicalJson(content.spec);
@@ -78,7 +73,7 @@ const contentOf = ({ change: { content } }: StoredStep): string | null => {
 const untilOf = ({ change: { content } }: StoredStep): Date | null =>
   content.kind === 'patch' && content.layer === 'oncall' ? content.until : null;
 
-/** Stores all of it or nothing. @throws StoreError with SQLSTATE 40001, 40P01 or 23505 when somebody else was faster */
+/** Stores all of it or nothing. @throws LostRace or an error with SQLSTATE 40P01 or 23505 when somebody was faster */
 export async function storeGoals(
   sql: Sql,
   steps: readonly StoredStep[],
@@ -87,7 +82,7 @@ export async function storeGoals(
   call: KeyedCall,
   hints: boolean,
 ): Promise<void> {
-  await sql.query(STORE_GOALS, [
+  const [row] = await sql.query<{ go: boolean }>(STORE_GOALS, [
     steps.map((s) => s.receipt.id),
     steps.map((s) => s.receipt.revision),
     steps.map((s) => s.layer),
@@ -108,4 +103,5 @@ export async function storeGoals(
     hints,
     GOAL_CHANNEL,
   ]);
+  if (row?.go !== true) throw new LostRace();
 }

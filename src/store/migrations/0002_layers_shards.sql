@@ -11,15 +11,6 @@ begin
 end
 $$;
 
--- Ends a statement that lost a race, all of it: whoever sent it reads again. 40001: serialization_failure.
-create function bulkhead.stop_unless(holds boolean) returns void language plpgsql as $$
-begin
-  if holds is not true then
-    raise exception 'somebody else changed it at the same time' using errcode = '40001';
-  end if;
-end
-$$;
-
 -- Which database this is. Both are part of every epoch.
 create function bulkhead.system_identifier() returns text language sql stable as
   $$ select system_identifier::text from pg_control_system() $$;
