@@ -31,7 +31,7 @@ interface Here {
   readonly system: string;
   readonly timeline: number;
   readonly xmin: string;
-  /** The next transaction id: as far as xmin when none is at work. */
+  /** The id after the last transaction that ended: the same as xmin when none has overtaken another. */
   readonly xmax: string;
   readonly life: string;
   readonly now_ms: number;
@@ -68,7 +68,7 @@ const isOf = (here: Here, { system, timeline }: Cursor, { xid, life }: Horizon):
   here.system === system && here.timeline === timeline && here.life === life && BigInt(xid) <= BigInt(here.xmax);
 
 /**
- * `lagMs` comes from how long the horizon has stood still while a transaction held it, as far as the cursors were read:
+ * `lagMs` is how long the horizon has stood still while later transactions ended, as far as cursors were read meanwhile:
  * the age of others' transactions is nothing that the run-time role may ask for.
  */
 export async function changesSince(sql: Sql, from: Cursor): Promise<Changes | null> {
