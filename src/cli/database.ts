@@ -1,4 +1,5 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
+import { StoreError } from '../ports/store.ts';
 import { type EmbeddedOptions, embeddedStatus, ensureEmbedded, stopEmbedded } from '../store/embedded.ts';
 import { describeTarget } from '../store/errors.ts';
 import { migrate } from '../store/migrate.ts';
@@ -10,29 +11,94 @@ export interface ConnectOptions {
   readonly applicationName: string;
   /** By default $DATABASE_URL; empty or undefined is the embedded server. */
   readonly databaseUrl?: string | undefined;
+  /** Of the owner, over a direct connection; by default $DATABASE_ADMIN_URL, and without it the same as databaseUrl. */
+  readonly adminUrl?: string | undefined;
   /** For the embedded server: further addresses to listen on, so that pods of a local cluster reach it. */
   readonly listen?: readonly string[];
   /** Takes a sentence about what takes time; stderr by default. */
   readonly log?: (line: string) => void;
 }
 
+type WhereOptions = Omit<ConnectOptions, 'applicationName'>;
+
+/** The same database for two roles. */
+export interface DatabaseUrls {
+  /** Of the role that Bulkhead runs as. Holds its password. */
+  readonly url: string;
+  /** Of the role that owns the tables, for migrations and what else changes the schema. */
+  readonly adminUrl: string;
+  /** Whether one role does for both: nobody has named another. */
+  readonly isOneRole: boolean;
+  readonly isEmbedded: boolean;
+}
+
+const PERMISSION_DENIED = '42501';
+
 const toStderr = (line: string): void => {
   process.stderr.write(`${line}\n`);
 };
+
+const variable = (name: string): string => process.env[name]?.trim() ?? '';
+
+/** The role that a URL names; undefined where it leaves that to the surroundings. */
+function roleOf(url: string): string | undefined {
+  try {
+    return decodeURIComponent(new URL(url).username) || undefined;
+  } catch {
+    // What is wrong with the URL is said, in a sentence, by the connection that is tried with it.
+    return undefined;
+  }
+}
+
+/** Where the database is, started if it is ours. Not migrated yet. @throws StoreError */
+export async function databaseUrls(options: WhereOptions = {}): Promise<DatabaseUrls> {
+  const url = options.databaseUrl ?? variable('DATABASE_URL');
+  if (url !== '') {
+    // A URL that a program hands over is complete; the owner's from the environment may be of another database.
+    const owner = options.adminUrl ?? (options.databaseUrl === undefined ? variable('DATABASE_ADMIN_URL') : '');
+    return { url, adminUrl: owner || url, isOneRole: owner === '', isEmbedded: false };
+  }
+  if (options.databaseUrl === undefined && variable('DATABASE_ADMIN_URL') !== '') {
+    throw new StoreError(
+      'configuration',
+      'DATABASE_ADMIN_URL is set and DATABASE_URL is not: set both, or neither for the embedded server.',
+    );
+  }
+  const log = options.log ?? toStderr;
+  const embedded: EmbeddedOptions = { log, ...(options.listen === undefined ? {} : { listen: options.listen }) };
+  const server = await ensureEmbedded(embedded);
+  return { url: server.url, adminUrl: server.adminUrl, isOneRole: false, isEmbedded: true };
+}
+
+/** @returns the names of the files applied. @throws StoreError, with what to set where the role may not migrate */
+async function migrateAs({ url, adminUrl, isOneRole }: DatabaseUrls): Promise<string[]> {
+  const appRole = isOneRole ? undefined : roleOf(url);
+  try {
+    return await migrate(adminUrl, appRole === undefined ? {} : { appRole });
+  } catch (error) {
+    const cause = error instanceof StoreError ? error.cause : null;
+    const isDenied = cause instanceof Error && 'code' in cause && cause.code === PERMISSION_DENIED;
+    if (!isDenied || !isOneRole) throw error;
+    throw new StoreError(
+      'configuration',
+      `${describeTarget(url)} is not set up for this Bulkhead, and its role may not do it (${cause.message}): set DATABASE_ADMIN_URL to the URL of the owner and run "bulkhead migrate".`,
+      { cause: error },
+    );
+  }
+}
 
 /**
  * The URL of the database, which answers and is migrated when this returns.
  * @throws StoreError
  */
-export async function databaseUrl(options: Omit<ConnectOptions, 'applicationName'> = {}): Promise<string> {
-  const log = options.log ?? toStderr;
-  const given = options.databaseUrl ?? process.env.DATABASE_URL ?? '';
-  const embedded: EmbeddedOptions = { log, ...(options.listen === undefined ? {} : { listen: options.listen }) };
-  const url = given === '' ? (await ensureEmbedded(embedded)).url : given;
-  const applied = await migrate(url);
+export async function databaseUrl(options: WhereOptions = {}): Promise<string> {
+  const urls = await databaseUrls(options);
+  const applied = await migrateAs(urls);
   // Making the embedded database was announced already; somebody's own database is theirs to know about.
-  if (applied.length > 0 && given !== '') log(`Migrated ${describeTarget(url)}: ${applied.join(', ')}.`);
-  return url;
+  if (applied.length > 0 && !urls.isEmbedded) {
+    (options.log ?? toStderr)(`Migrated ${describeTarget(urls.adminUrl)}: ${applied.join(', ')}.`);
+  }
+  return urls.url;
 }
 
 /** Opens the store, started and migrated where that is needed. @throws StoreError */
@@ -64,16 +130,21 @@ async function status(): Promise<void> {
   process.stdout.write(`${lines.join('\n')}\n`);
 }
 
-async function url(): Promise<void> {
-  process.stdout.write(`${(await ensureEmbedded({ log: toStderr })).url}\n`);
+async function url(options: { readonly admin?: true }): Promise<void> {
+  const { url: appUrl, adminUrl } = await ensureEmbedded({ log: toStderr });
+  process.stdout.write(`${options.admin ? adminUrl : appUrl}\n`);
 }
 
 async function migrateNow(): Promise<void> {
-  const given = process.env.DATABASE_URL ?? '';
-  const target = given === '' ? (await ensureEmbedded({ log: toStderr })).url : given;
-  const applied = await migrate(target);
+  const urls = await databaseUrls();
+  if (urls.isOneRole) {
+    toStderr(
+      'DATABASE_ADMIN_URL is not set: migrating as the role of DATABASE_URL, which then owns what it works with.',
+    );
+  }
+  const applied = await migrateAs(urls);
   const what = applied.length === 0 ? 'is up to date' : `was migrated: ${applied.join(', ')}`;
-  toStderr(`${describeTarget(target)} ${what}.`);
+  toStderr(`${describeTarget(urls.adminUrl)} ${what}.`);
 }
 
 /** Adds `database start|stop|status|url` and `migrate`. Their errors are StoreErrors, for the program to show. */
@@ -84,9 +155,15 @@ export function addDatabaseCommands(program: Command): void {
   database.command('start').description('Start it, and make it first if need be').action(start);
   database.command('stop').description('Stop it; its data stay').action(stop);
   database.command('status').description('Show whether it runs, and where (exit 3 when it does not)').action(status);
-  database.command('url').description('Print its URL, password included, and start it if need be').action(url);
+  database
+    .command('url')
+    .description('Print its URL, password included, and start it if need be')
+    .addOption(new Option('--admin', 'of the role that owns the tables, for DATABASE_ADMIN_URL'))
+    .action(url);
   program
     .command('migrate')
-    .description('Bring the schema of the database up to date ahead of time; other commands do it by themselves')
+    .description(
+      'Bring the schema of the database up to date as its owner (DATABASE_ADMIN_URL, a direct connection), and give the role of DATABASE_URL the rights it needs; other commands do it by themselves where they can',
+    )
     .action(migrateNow);
 }

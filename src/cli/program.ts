@@ -26,6 +26,7 @@ import { addUndeleteCommand } from './undelete.ts';
 const ENVIRONMENT = `
 Environment:
   DATABASE_URL       postgres://… of the goal store (default: an embedded server)
+  DATABASE_ADMIN_URL the same as its owner, over a direct connection: for migrate, archive and import
   BULKHEAD_AUTHOR    who changes goals (default: user@host)
   KUBECONFIG         as for kubectl
   NO_COLOR           no colours`;
