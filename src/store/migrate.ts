@@ -142,7 +142,7 @@ async function makeBookkeeping(sql: Sql): Promise<void> {
  * Does `work` while nobody else migrates, and in a transaction that waits for no lock on a table for long: the operators
  * that run meanwhile would wait behind it.
  */
-async function exclusively<T>(db: Database, work: (sql: Sql) => Promise<T>): Promise<T> {
+export async function exclusively<T>(db: Database, work: (sql: Sql) => Promise<T>): Promise<T> {
   const startedAt = performance.now();
   const attempt = () =>
     db.transaction(async (sql) => {
