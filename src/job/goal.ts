@@ -4,7 +4,8 @@ import type { PlatformContent } from './platform.ts';
 import type { JobSpec } from './spec.ts';
 
 /** Which way a change came in. */
-export type Source = 'cli' | 'api' | 'kubectl' | 'rollback' | 'scaler' | 'oncall' | 'system';
+export const SOURCES = ['cli', 'api', 'kubectl', 'rollback', 'scaler', 'oncall', 'system'] as const;
+export type Source = (typeof SOURCES)[number];
 
 /** The layers of one job, lowest first. Below them lie the built-in defaults and `platform.defaults`. */
 export const LAYERS = ['job', 'scaler', 'oncall'] as const;

@@ -52,6 +52,25 @@ const quantity = workers.resources.unwrap().shape.limits.unwrap().shape;
 const most = (field: z.ZodType<string | number | undefined>) =>
   field.transform((value) => (value === undefined ? undefined : String(value)));
 
+const limitsSchema = z.strictObject({
+  workers: z
+    .strictObject({
+      replicas: workers.replicas,
+      resources: z
+        .strictObject({ cpu: most(quantity.cpu).optional(), memory: most(quantity.memory).optional() })
+        .optional(),
+    })
+    .optional(),
+  images: z
+    .array(z.string({ error: IMAGES }).regex(IMAGE_PREFIX, IMAGES))
+    .min(1, 'expected at least one; leave the field out to allow every image')
+    .max(64)
+    .optional(),
+});
+
+/** What the platform says, as it is stored: both parts are there. */
+export const platformContentSchema = z.strictObject({ defaults: specPatchSchema, limits: limitsSchema });
+
 const platformSchema = z.strictObject({
   apiVersion: streamJobSchema.shape.apiVersion,
   kind: z.literal(PLATFORM_KIND, { error: `expected ${PLATFORM_KIND}` }),
@@ -61,24 +80,7 @@ const platformSchema = z.strictObject({
     .describe('The tenant that this is for; all of them where none is named.'),
   spec: z.strictObject({
     defaults: specPatchSchema.optional().describe('Laid below the spec of every job.'),
-    limits: z
-      .strictObject({
-        workers: z
-          .strictObject({
-            replicas: workers.replicas,
-            resources: z
-              .strictObject({ cpu: most(quantity.cpu).optional(), memory: most(quantity.memory).optional() })
-              .optional(),
-          })
-          .optional(),
-        images: z
-          .array(z.string({ error: IMAGES }).regex(IMAGE_PREFIX, IMAGES))
-          .min(1, 'expected at least one; leave the field out to allow every image')
-          .max(64)
-          .optional(),
-      })
-      .optional()
-      .describe('What no layer of a job may exceed.'),
+    limits: limitsSchema.optional().describe('What no layer of a job may exceed.'),
   }),
 });
 
