@@ -119,7 +119,7 @@ export class ShardKeeper {
   #believeUntil(validUntil: number, handlers: ShardHandlers): void {
     this.#validUntil = validUntil;
     clearTimeout(this.#expiry);
-    this.#expiry = setTimeout(() => this.#dropAll(handlers.onLost), Math.max(0, validUntil - performance.now()));
+    this.#expiry = setTimeout(() => this.#expire(handlers), Math.max(0, validUntil - performance.now()));
     this.#expiry.unref();
   }
 
@@ -169,6 +169,11 @@ export class ShardKeeper {
   async #inTurn(call: () => Promise<void>): Promise<void> {
     this.#calls = this.#calls.then(call);
     await this.#calls;
+  }
+
+  #expire(handlers: ShardHandlers): void {
+    this.#options.log.warn({}, 'the lease could not be renewed in time; nothing is written until it is');
+    this.#dropAll(handlers.onLost);
   }
 
   #dropAll(onLost: (shards: readonly Shard[]) => void): void {

@@ -3,6 +3,7 @@ import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { createPath, objectPath } from '../../src/cluster/paths.ts';
 import type { Transport } from '../../src/cluster/transport.ts';
+import type { JobId } from '../../src/job/ids.ts';
 import type { JobSpec } from '../../src/job/spec.ts';
 import { cellNamespace } from '../../src/plan/names.ts';
 import { CELL_KIND_NAMES, type CellKind, LABELS, type ObjectKey } from '../../src/plan/objects.ts';
@@ -18,7 +19,7 @@ import {
   statusOf,
   untilPhase,
 } from '../support/operator.ts';
-import { type TestDatabase, testDatabase } from '../support/postgres.ts';
+import { sql, type TestDatabase, testDatabase } from '../support/postgres.ts';
 import { listenForSilence } from '../support/silence.ts';
 import { until } from '../support/until.ts';
 
@@ -65,6 +66,15 @@ interface Live {
 }
 
 const read = async (key: ObjectKey): Promise<Live> => (await api.call('GET', objectPath(key))) as Live;
+/** Tests remove more cells than the brake lets go by itself. */
+async function goneUnderTheBrake(id: JobId): Promise<void> {
+  const isGone = async () => {
+    await database.store.releaseBrake({ author: 'test', source: 'cli', reason: 'the test is over' });
+    return (await statusOf(database.store, id))?.phase === 'Gone';
+  };
+  await until(`job ${id} is gone`, 60_000, isGone);
+}
+
 const readOrNull = (key: ObjectKey): Promise<Live | null> => read(key).catch(() => null);
 
 test('a goal becomes a complete cell, its workers become ready, and the labels say whose it is', async () => {
@@ -112,6 +122,7 @@ test('what is sent equals what is read back: after any valid spec not one write 
   );
   assert.deepEqual(refused, [], 'the API server refuses what the schema takes');
   for (const { name } of jobs) await removeJob(database.store, name, 'fuzz');
+  await Promise.all(ids.map((id) => goneUnderTheBrake(id)));
 });
 
 for (const kind of CELL_KIND_NAMES) {
@@ -203,25 +214,45 @@ test('a foreign object of the same name leads to a condition and is never touche
   await removeJob(database.store, 'taken');
 });
 
-test('a job re-created under the same name waits for the end of its old cell, then gets one of its own', async () => {
-  const first = await applyJob(database.store, 'again', SPEC);
-  await untilPhase(database.store, first, 'Running');
+test('a removed job that is applied again is the same job; it gets a new cell after the end of the old one', async () => {
+  const id = await applyJob(database.store, 'again', SPEC);
+  await untilPhase(database.store, id, 'Running');
   const old = (await read(keyIn('Namespace', 'again'))).metadata.uid;
   await removeJob(database.store, 'again');
-  const second = await applyJob(database.store, 'again', SPEC);
+  await until('the old cell ends', 10_000, async () => {
+    const cell = await readOrNull(keyIn('Namespace', 'again'));
+    return cell === null || cell.metadata.deletionTimestamp !== undefined;
+  });
+  assert.equal(await applyJob(database.store, 'again', SPEC), id);
+  await until('the new cell is there', 60_000, async () => {
+    const cell = await readOrNull(keyIn('Namespace', 'again'));
+    return cell !== null && cell.metadata.uid !== old;
+  });
+  await untilPhase(database.store, id, 'Running');
+});
+
+test('a name that is free again goes to a new job, which waits for the end of the old cell and never takes it over', async () => {
+  const first = await applyJob(database.store, 'freed', SPEC);
+  await untilPhase(database.store, first, 'Running');
+  const old = (await read(keyIn('Namespace', 'freed'))).metadata.uid;
+  await removeJob(database.store, 'freed');
+  await sql(database.adminUrl, "update bulkhead.job set removed_at = removed_at - interval '8 days' where id = $1", [
+    first,
+  ]);
+  const second = await applyJob(database.store, 'freed', SPEC);
   assert.notEqual(second, first);
+  await goneUnderTheBrake(first);
   await untilPhase(database.store, second, 'Running', 60_000);
-  const cell = await read(keyIn('Namespace', 'again'));
+  const cell = await read(keyIn('Namespace', 'freed'));
   assert.notEqual(cell.metadata.uid, old);
   assert.equal(cell.metadata.labels?.[LABELS.jobId], second);
-  assert.equal((await statusOf(database.store, first))?.phase, 'Gone');
 });
 
 test('a tombstone deletes the cell, and the removed job needs nobody any more', async () => {
   const id = await applyJob(database.store, 'short', SPEC);
   await untilPhase(database.store, id, 'Running');
   await removeJob(database.store, 'short');
-  await untilPhase(database.store, id, 'Gone', 60_000);
+  await goneUnderTheBrake(id);
   assert.equal(await readOrNull(keyIn('Namespace', 'short')), null);
   assert.ok(!(await database.store.heads()).some((head) => head.jobId === id));
 });
