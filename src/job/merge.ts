@@ -35,36 +35,37 @@ type JsonMap = { readonly [field: string]: Json };
 
 const childPath = (at: string, field: string): string => (at === '' ? field : `${at}.${field}`);
 
-/** No field may be called `__proto__`: whoever builds a map by assignment would change something else. */
-const fieldsOf = (map: JsonMap): [string, Json][] =>
-  Object.entries(map).filter(
-    ([field, value]) => field !== REMOVE && field !== REPLACE && field !== '__proto__' && value !== undefined,
-  );
+/** Marks are no fields, nor is `__proto__`: whoever builds a map by assignment would change something else. */
+const isField = (name: string): boolean => name !== REMOVE && name !== REPLACE && name !== '__proto__';
+
+/** A field's own value: every map also inherits a `constructor`. */
+const own = (map: JsonMap, field: string): Json | undefined => (Object.hasOwn(map, field) ? map[field] : undefined);
 
 /** Fields of a group that excludes each other, when a map at this place sets one of them; else none. */
-function excludedAt(fields: ReadonlyMap<string, Json>, at: string): readonly string[] {
+function excludedAt(map: JsonMap, at: string): readonly string[] {
   const group = EXCLUSIVE_FIELDS.get(at) ?? [];
-  return group.some((field) => (fields.get(field) ?? null) !== null) ? group : [];
+  return group.some((field) => (own(map, field) ?? null) !== null) ? group : [];
 }
 
-/** The fields of a map, with nulls for what those that it sets exclude. */
-function withExclusions(map: JsonMap, at: string): Map<string, Json> {
-  const fields = new Map(fieldsOf(map));
-  for (const field of excludedAt(fields, at)) if (!fields.has(field)) fields.set(field, null);
-  return fields;
+/** A map with nulls for what the fields that it sets exclude. */
+function withExclusions(map: JsonMap, at: string): JsonMap {
+  const excluded = excludedAt(map, at).filter((field) => own(map, field) === undefined);
+  return excluded.length === 0 ? map : { ...map, ...Object.fromEntries(excluded.map((field) => [field, null])) };
 }
 
 function composeMaps(first: JsonMap, second: JsonMap, at: string): JsonMap {
   const isReplaced = second[REPLACE] === true;
-  const [before, after] = [withExclusions(isReplaced ? {} : first, at), withExclusions(second, at)];
-  const fields = new Map<string, Json>();
-  for (const field of new Set([...before.keys(), ...after.keys()])) {
-    fields.set(field, composeValues(before.get(field), after.get(field), childPath(at, field)));
+  const [before, after] = [isReplaced ? {} : withExclusions(first, at), withExclusions(second, at)];
+  const composed: Record<string, Json> = {};
+  for (const field of [...Object.keys(before), ...Object.keys(after)]) {
+    const [low, high] = [own(before, field), own(after, field)];
+    if (!isField(field) || Object.hasOwn(composed, field) || (low === undefined && high === undefined)) continue;
+    composed[field] = composeValues(low, high, childPath(at, field));
   }
   // As people write it, without the nulls that follow from what is set.
-  for (const field of excludedAt(fields, at)) if (fields.get(field) === null) fields.delete(field);
-  if (isReplaced || first[REPLACE] === true) fields.set(REPLACE, true);
-  return Object.fromEntries(fields);
+  for (const field of excludedAt(composed, at)) if (composed[field] === null) delete composed[field];
+  if (isReplaced || first[REPLACE] === true) composed[REPLACE] = true;
+  return composed;
 }
 
 const keyOf = (entry: Json): string | null => (isMap(entry) && typeof entry[KEY] === 'string' ? entry[KEY] : null);
@@ -114,16 +115,22 @@ function composeValues(first: Json | undefined, second: Json | undefined, at: st
 
 /** What a patch makes of nothing; undefined where that is nothing. */
 function settle(value: Json): Json | undefined {
-  const isThere = (inner: Json | undefined): inner is Json => inner !== undefined;
   if (value === null) return undefined;
   if (isList(value)) {
     const isEntry = (entry: Json) =>
       !isMap(entry) || (entry[REMOVE] !== true && (entry[REPLACE] !== true || keyOf(entry) !== null));
-    return value.filter(isEntry).map(settle).filter(isThere);
+    return value
+      .filter(isEntry)
+      .map(settle)
+      .filter((entry) => entry !== undefined);
   }
   if (!isMap(value)) return value;
-  const fields = fieldsOf(value).map(([field, inner]): [string, Json | undefined] => [field, settle(inner)]);
-  return Object.fromEntries(fields.filter((field): field is [string, Json] => isThere(field[1])));
+  const settled: Record<string, Json> = {};
+  for (const field of Object.keys(value).filter(isField)) {
+    const inner = settle(value[field] ?? null);
+    if (inner !== undefined) settled[field] = inner;
+  }
+  return settled;
 }
 
 /** One patch that does what both do, one after the other. Associative. */
