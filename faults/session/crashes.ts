@@ -5,20 +5,25 @@ import type { Answer, Command } from './commands.ts';
 import type { Report } from './worker.ts';
 
 /**
- * Runs a session in processes that die at every COMMIT: once before it lands and once after; and once more the answer
- * alone is lost. A process that died is followed by one that goes on at the command in hand.
+ * Runs a session in processes of its own, and makes a fault at every write that would last. A process that died is
+ * followed by one that goes on at the command in hand.
+ *
+ * - `kills`: SIGKILL at each, once before it lands and once after.
+ * - `lost-answers`: each lands, and the connection breaks before the process hears of it; the process lives on.
  */
+export type Faults = 'kills' | 'lost-answers';
+
 export interface CrashRun {
   readonly answers: readonly Answer[];
-  readonly killedBefore: number;
-  readonly killedAfter: number;
-  readonly answersLost: number;
-  readonly commits: number;
+  readonly counts: Readonly<Record<Phase, number>>;
 }
 
 const WORKER = join(import.meta.dirname, 'worker.ts');
-const PHASES = ['killed-before', 'killed-after', 'answer-lost'] as const;
-type Phase = (typeof PHASES)[number];
+type Phase = 'killed-before' | 'killed-after' | 'answer-lost';
+
+/** Whether a statement changes the store when it is not part of a transaction. */
+export const storesSomething = (statement: string): boolean =>
+  /\b(?:insert into|update|delete from) bulkhead\./.test(statement);
 
 /** A process that has loaded everything and waits for its orders, so that the next one is there at once. */
 class Spare {
@@ -39,6 +44,7 @@ class Spare {
 class Crashes {
   readonly #url: string;
   readonly #commands: readonly Command[];
+  readonly #faults: Faults;
   readonly #done = new Set<string>();
   readonly #counts: Record<Phase, number> = { 'killed-before': 0, 'killed-after': 0, 'answer-lost': 0 };
   readonly #answers: Answer[] = [];
@@ -48,14 +54,16 @@ class Crashes {
   #child: ChildProcess | null = null;
   #spare = new Spare();
 
-  constructor(url: string, commands: readonly Command[]) {
+  constructor(url: string, commands: readonly Command[], faults: Faults) {
+    this.#faults = faults;
     this.#url = url;
     this.#commands = commands;
   }
 
   async run(): Promise<CrashRun> {
     await using proxy = await WireProxy.to(targetOf(this.#url), {
-      before: () => (this.#take('killed-before') ? 'cut' : 'pass'),
+      isWrite: storesSomething,
+      before: () => (this.#faults === 'kills' && this.#take('killed-before') ? 'cut' : 'pass'),
       after: (write) => this.#after(write),
     });
     try {
@@ -64,13 +72,7 @@ class Crashes {
       this.#child?.kill('SIGKILL');
       this.#spare.child.kill('SIGKILL');
     }
-    return {
-      answers: this.#answers,
-      killedBefore: this.#counts['killed-before'],
-      killedAfter: this.#counts['killed-after'],
-      answersLost: this.#counts['answer-lost'],
-      commits: proxy.counts.landed,
-    };
+    return { answers: this.#answers, counts: this.#counts };
   }
 
   /** One process from its orders to its end. */
@@ -100,7 +102,7 @@ class Crashes {
   }
 
   #after(_write: WriteWatch): 'pass' | 'cut' {
-    if (this.#take('killed-after') || this.#take('answer-lost')) return 'cut';
+    if (this.#take(this.#faults === 'kills' ? 'killed-after' : 'answer-lost')) return 'cut';
     this.#ordinal += 1;
     return 'pass';
   }
@@ -117,5 +119,5 @@ class Crashes {
 }
 
 /** @throws Error when a command fails for good */
-export const runWithCrashes = (url: string, commands: readonly Command[]): Promise<CrashRun> =>
-  new Crashes(url, commands).run();
+export const runWithFaults = (url: string, commands: readonly Command[], faults: Faults): Promise<CrashRun> =>
+  new Crashes(url, commands, faults).run();

@@ -1,9 +1,11 @@
-import type { Store } from '../../src/store/open.ts';
+import { openArchivist } from '../../src/store/archive.ts';
 
 /** A store's whole history as lines that two runs of the same session have in common: without ids, times and xids. */
-export async function historyLines(store: Store): Promise<string[]> {
+export async function historyLines(url: string): Promise<string[]> {
   const lines: string[] = [];
-  await store.readArchive(async (archive) => {
+  const archivist = await openArchivist({ url, applicationName: 'faults' });
+  await using _closed = { [Symbol.asyncDispose]: () => archivist.close() };
+  await archivist.readArchive(async (archive) => {
     for (const { tenant, revision, contentHash, author, source, reason, idempotencyKey } of archive.platforms) {
       lines.push(['platform', tenant, revision, contentHash, author, source, reason, idempotencyKey].join(' '));
     }

@@ -66,11 +66,11 @@ for (const [what, hooks, outcome, rows, counts] of cases) {
 
 test('a commit that the server answers with a rollback has not landed, and a write without a transaction can be stopped too', async () => {
   await sql(url, 'truncate t');
-  const landed: boolean[] = [];
+  const answers: object[] = [];
   await using proxy = await WireProxy.to(targetOf(url), {
     isWrite: (statement) => statement.startsWith('insert'),
-    after: (_write, did) => {
-      landed.push(did);
+    after: (_write, answer) => {
+      answers.push(answer);
       return 'pass';
     },
   });
@@ -79,10 +79,14 @@ test('a commit that the server answers with a rollback has not landed, and a wri
   await client.query('begin');
   await assert.rejects(client.query('insert into t values (1 / 0)'));
   await client.query('commit');
-  await client.query('insert into t values ($1)', [1]);
+  await client.query('insert into t values ($1) returning n', [1]);
   await assert.rejects(client.query('insert into t values (1 / 0)'));
   await client.end();
-  assert.deepEqual(landed, [false, true, false]);
+  assert.deepEqual(answers, [
+    { landed: false, value: null },
+    { landed: true, value: '1' },
+    { landed: false, value: null },
+  ]);
 });
 
 test('one connection can fall silent while the others go on', async () => {

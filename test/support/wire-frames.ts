@@ -58,3 +58,10 @@ export function statementOf(bytes: Buffer): string | null {
 
 /** What a CommandComplete says: `COMMIT`, `INSERT 0 1`, … */
 export const parseCommandTag = (bytes: Buffer): string => untilZero(bytes, 5);
+
+/** The first column of a DataRow, as text. */
+export function firstValue(bytes: Buffer): string | null {
+  const columns = bytes.readInt16BE(5);
+  const length = columns === 0 ? -1 : bytes.readInt32BE(7);
+  return length < 0 ? null : bytes.subarray(11, 11 + length).toString('utf8');
+}

@@ -1,5 +1,5 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { frames, parseCommandTag, parseStartup, type Startup, statementOf } from './wire-frames.ts';
+import { firstValue, frames, parseCommandTag, parseStartup, type Startup, statementOf } from './wire-frames.ts';
 
 /**
  * A proxy on the way to a Postgres that understands its protocol (version 3, without TLS) well enough to stop the world
@@ -14,14 +14,21 @@ export interface WriteWatch {
   readonly number: number;
 }
 
+export interface WriteAnswer {
+  /** false: an error or a rollback. */
+  readonly landed: boolean;
+  /** First value of the first row, as text; null where there is none. */
+  readonly value: string | null;
+}
+
 /** `cut` closes the connection on both sides; what the hook held back is lost with it. */
 export type Verdict = 'pass' | 'cut';
 
 export interface WireHooks {
   /** The statement is here and the server has not seen it. */
   readonly before?: (write: WriteWatch) => Promise<Verdict> | Verdict;
-  /** The server has answered and the client has not heard it. @param landed false: an error or a rollback */
-  readonly after?: (write: WriteWatch, landed: boolean) => Promise<Verdict> | Verdict;
+  /** The server has answered and the client has not heard it. */
+  readonly after?: (write: WriteWatch, answer: WriteAnswer) => Promise<Verdict> | Verdict;
   /** Which statements outside a transaction count as writes, beside `commit`. Left out: none. */
   readonly isWrite?: (statement: string) => boolean;
   /** Every statement, in the order in which it comes by. */
@@ -42,6 +49,7 @@ interface Pending {
   readonly write: WriteWatch;
   readonly held: Buffer[];
   landed: boolean;
+  value: string | null;
 }
 
 /** One client's way through the proxy. */
@@ -128,7 +136,7 @@ export class WireConnection {
           return;
         }
         this.#proxy.counts.forwarded += 1;
-        this.#pending = { write, held: [], landed: false };
+        this.#pending = { write, held: [], landed: false, value: null };
       }
     }
     if (!this.#frozen && !this.#far.destroyed) this.#far.write(bytes);
@@ -141,6 +149,7 @@ export class WireConnection {
     if (pending) {
       pending.held.push(bytes);
       if (type === 'E') pending.landed = false;
+      if (type === 'D') pending.value ??= firstValue(bytes);
       if (type === 'C') pending.landed = parseCommandTag(bytes) !== 'ROLLBACK';
       if (type === 'Z') await this.#answered(pending);
       return;
@@ -149,10 +158,10 @@ export class WireConnection {
     if (!this.#frozen && !this.#near.destroyed) this.#near.write(bytes);
   }
 
-  async #answered({ write, held, landed }: Pending): Promise<void> {
+  async #answered({ write, held, landed, value }: Pending): Promise<void> {
     this.#pending = null;
     if (landed) this.#proxy.counts.landed += 1;
-    if ((await this.#proxy.hooks.after?.(write, landed)) === 'cut') this.drop();
+    if ((await this.#proxy.hooks.after?.(write, { landed, value })) === 'cut') this.drop();
     else if (!this.#frozen && !this.#near.destroyed) this.#near.write(Buffer.concat(held));
   }
 }
