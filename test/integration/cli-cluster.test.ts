@@ -7,10 +7,12 @@ import { join, resolve } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
+import { clusterId } from '../../src/job/ids.ts';
 import { cellNamespace } from '../../src/plan/names.ts';
 import { LABELS, MANAGER } from '../../src/plan/objects.ts';
 import { applyJob } from '../support/operator.ts';
 import { type TestDatabase, testDatabase } from '../support/postgres.ts';
+import { asReplica } from './cli-process.ts';
 
 /**
  * What the command line makes of a cluster's answers: the real process against a real Postgres and an API server that
@@ -104,14 +106,13 @@ async function bulkhead(...args: string[]) {
 
 /** Says that the store's jobs live in that cluster. */
 async function recordCluster(id: string): Promise<void> {
-  const fence = await database.store.acquire('test', 60_000);
-  assert.ok(fence);
-  const known = { contextName: 'former', server: 'https://192.0.2.1:6443', caCertificate: null };
-  await database.store.recordCluster(fence, {
-    id: id as Parameters<typeof database.store.recordCluster>[1]['id'],
-    ...known,
+  const known = { id: clusterId(id), contextName: 'former', server: 'https://192.0.2.1:6443', caCertificate: null };
+  await asReplica(database.store, async (_fenceOf, fences) => {
+    // Shard 0 speaks for the whole store.
+    const fence = fences.find(({ shard }) => shard === 0);
+    assert.ok(fence);
+    await database.store.recordCluster(fence, known);
   });
-  await database.store.release(fence);
 }
 
 describe('logs', () => {

@@ -1,68 +1,27 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { execa } from 'execa';
 import { parse } from 'yaml';
 import { revision } from '../../src/job/ids.ts';
 import { cellNamespace } from '../../src/plan/names.ts';
-import { type TestDatabase, testDatabase } from '../support/postgres.ts';
+import type { TestDatabase } from '../support/postgres.ts';
 import { seenOf } from '../unit/cli/views.ts';
+import { asReplica, assertSentence, CommandLine, job } from './cli-process.ts';
 
-/** The real command line in a process of its own, on a real Postgres. No cluster: what needs one is elsewhere. */
+/** The commands of a first day. No cluster: what needs one is elsewhere. */
 
-const CHECKOUT = resolve(import.meta.dirname, '../..');
-const MAIN = join(CHECKOUT, 'src/cli/main.ts');
-
+let line: CommandLine;
 let database: TestDatabase;
 let folder: string;
+const bulkhead: CommandLine['run'] = (args, surroundings) => line.run(args, surroundings);
+const file: CommandLine['file'] = (name, ...documents) => line.file(name, ...documents);
 
 before(async () => {
-  database = await testDatabase();
-  folder = await mkdtemp(join(tmpdir(), 'bulkhead-cli-'));
+  line = await CommandLine.open();
+  ({ database, folder } = line);
 });
 
-after(async () => {
-  await rm(folder, { recursive: true });
-  await database[Symbol.asyncDispose]();
-});
-
-interface Surroundings {
-  readonly input?: string;
-  readonly env?: Record<string, string>;
-}
-
-/** Runs `bulkhead ARGS`; never rejects. */
-async function bulkhead(args: readonly string[], { input = '', env = {} }: Surroundings = {}) {
-  const surroundings = { DATABASE_URL: database.url, KUBECONFIG: join(folder, 'none'), BULKHEAD_AUTHOR: 'ann', ...env };
-  const { exitCode, stdout, stderr } = await execa(process.execPath, [MAIN, ...args], {
-    cwd: folder,
-    input,
-    env: surroundings,
-    reject: false,
-    stripFinalNewline: false,
-    timeout: 30_000,
-  });
-  return { exitCode, stdout, stderr };
-}
-
-const job = (name: string, tenant: string, spec = 'container: {image: "app:1"}'): string =>
-  `apiVersion: bulkhead.dev/v1alpha1\nkind: StreamJob\nmetadata: {name: ${name}, namespace: ${tenant}}\nspec: {${spec}}\n`;
-
-async function file(name: string, ...documents: string[]): Promise<string> {
-  const path = join(folder, name);
-  await writeFile(path, documents.join('---\n'));
-  return path;
-}
-
-/** One sentence, no stack, nothing on stdout. */
-function assertSentence(result: { stdout: string; stderr: string }, pattern: RegExp): void {
-  assert.match(result.stderr, pattern);
-  assert.equal(result.stderr.trimEnd().split('\n').length, 1, result.stderr);
-  assert.match(result.stderr, /^error: /);
-  assert.equal(result.stdout, '');
-}
+after(() => line.close());
 
 describe('apply', () => {
   it('stores all documents of a file, with author and reason, and says for each what became of it', async () => {
@@ -77,7 +36,8 @@ describe('apply', () => {
     assert.deepEqual([real.exitCode, real.stderr], [0, '']);
     assert.equal(real.stdout, dry.stdout.replaceAll(' (dry run)', ''));
     const goal = await database.store.find({ tenant: 'apply', name: 'one' });
-    assert.deepEqual([goal?.author, goal?.source, goal?.reason], ['ann', 'cli', 'first day']);
+    const { author, source, reason } = goal?.layers.job ?? {};
+    assert.deepEqual([author, source, reason], ['ann', 'cli', 'first day']);
   });
 
   it('says unchanged to the same goal, and foresees it in a dry run', async () => {
@@ -125,14 +85,9 @@ describe('apply', () => {
     const store = database.store;
     const waiting = bulkhead(['apply', '--wait', '--timeout', '20s', '-f', '-'], { input: job('slow', 'wait') });
     const goal = await untilStored('slow', 'wait');
-    const fence = await store.acquire('test', 60_000);
-    assert.ok(fence);
-    await store.record(fence, {
-      status: { ...seenOf(goal).status, cell: cellNamespace(store.storeId, goal.job) },
-      events: [],
-    });
+    const status = { ...seenOf(goal).status, cell: cellNamespace(store.storeId, goal.job) };
+    await asReplica(store, (fenceOf) => store.record(fenceOf(goal.job.id), { status, events: [] }));
     const result = await waiting;
-    await store.release(fence);
     assert.equal(result.exitCode, 0, result.stderr);
     assert.match(result.stdout, /\nstreamjob\/slow ready \(tenant wait\)\n$/);
   });
@@ -164,12 +119,13 @@ describe('looking', () => {
     await bulkhead(['apply', '-f', '-', '--reason', 'to look at'], { input: documents.join('---\n') });
     const store = database.store;
     const goal = await store.find({ tenant: 'look', name: 'clicks' });
-    const fence = await store.acquire('test', 60_000);
-    assert.ok(goal && fence);
-    await store.record(fence, { status: seenOf(goal).status, events: [] });
+    assert.ok(goal);
     const event = { jobId: goal.job.id, revision: revision(1), type: 'Normal', reason: 'WorkersReady' } as const;
-    await store.record(fence, { status: null, events: [{ ...event, message: '2 of 2 workers are ready' }] });
-    await store.release(fence);
+    await asReplica(store, async (fenceOf) => {
+      const fence = fenceOf(goal.job.id);
+      await store.record(fence, { status: seenOf(goal).status, events: [] });
+      await store.record(fence, { status: null, events: [{ ...event, message: '2 of 2 workers are ready' }] });
+    });
   });
 
   it('get lists the jobs of a tenant, and says when no operator keeps the list true', async () => {
@@ -258,11 +214,11 @@ describe('diff', () => {
     assert.match(differs.stdout, /\n- {4}image: app:1\n\+ {4}image: app:2\n/);
     assert.match(differs.stdout, /\n# {3}replace Deployment d \(its workers are replaced one after the other\)\n/);
     const broken = await file('diff.yaml', job('D', 'diff'));
-    const wrong = [['-f', broken], ['-f', 'nowhere.yaml'], [], ['-f', path, '--wrong']];
+    const wrong = [['-f', broken], ['-f', 'nowhere.yaml'], [], ['-f', path, '--wrong'], ['diff/d'], ['diff/d@9']];
     const failed = await Promise.all(wrong.map((args) => bulkhead(['diff', ...args])));
     assert.deepEqual(
       failed.map(({ exitCode }) => exitCode),
-      [2, 2, 2, 2],
+      [2, 2, 2, 2, 2, 2],
     );
   });
 });
