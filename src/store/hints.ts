@@ -5,6 +5,7 @@ import pRetry from 'p-retry';
 import pg from 'pg';
 import { parseJobId } from '../job/ids.ts';
 import { type GoalHints, StoreError } from '../ports/store.ts';
+import { backendOf } from './cancel.ts';
 import { describeTarget, toStoreError } from './errors.ts';
 import { connectionConfig, openDatabase } from './pool.ts';
 import { GOAL_CHANNEL } from './write.ts';
@@ -46,8 +47,7 @@ interface Session {
  */
 async function isPooled(client: pg.Client): Promise<boolean> {
   const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
-  // pg keeps it for cancelling; its types do not tell.
-  return rows[0]?.pid !== (client as pg.Client & { readonly processID: number | null }).processID;
+  return rows[0]?.pid !== backendOf(client).processID;
 }
 
 async function tell(payload: string, options: ListenOptions): Promise<void> {

@@ -1,6 +1,7 @@
 import { Socket } from 'node:net';
 import pg from 'pg';
 import { StoreError } from '../ports/store.ts';
+import { cancelStatement } from './cancel.ts';
 import { describeTarget, toStoreError } from './errors.ts';
 
 /**
@@ -35,6 +36,11 @@ export interface PoolOptions {
   readonly statementTimeoutMs: number;
 }
 
+/**
+ * Time on top of the server's own limit, after which a statement is cancelled from here. The server's limit does not
+ * count while a commit waits for a standby; left alone, every such commit would keep a backend for as long.
+ */
+const CANCEL_MARGIN_MS = 500;
 /** Time on top of the server's own limit, after which a peer that says nothing counts as dead. */
 const DEAD_PEER_MARGIN_MS = 2_000;
 const CLOSE_TIMEOUT_MS = 2_000;
@@ -86,8 +92,8 @@ function makePool(options: PoolOptions, serverTimeouts: boolean): ClosablePool {
       return socket.once('close', () => sockets.delete(socket));
     },
   });
-  // An idle connection broke: the pool has dropped it already.
-  pool.on('error', reportedByNextStatement);
+  // An idle connection broke: the pool has dropped it already, and the next statement gets another.
+  pool.on('error', () => undefined);
   pool.on('connect', watchReplication);
   let ended: Promise<void> | undefined;
   const end = (): Promise<void> => {
@@ -133,12 +139,11 @@ async function finishWithin(work: Promise<unknown>, timeoutMs: number): Promise<
   clearTimeout(timer);
 }
 
-const reportedByNextStatement = () => undefined;
-
 class PooledDatabase implements Database {
   readonly target: string;
   readonly #make: () => ClosablePool;
   readonly #begin: string;
+  readonly #cancelAfterMs: number;
   #current: ClosablePool;
   readonly #retired = new Set<ClosablePool>();
 
@@ -148,27 +153,28 @@ class PooledDatabase implements Database {
     this.target = describeTarget(options.url);
     // One round trip, and it holds for this transaction only, whichever connection a pooler gives us.
     const timeoutMs = Math.trunc(options.statementTimeoutMs);
+    this.#cancelAfterMs = timeoutMs + CANCEL_MARGIN_MS;
     this.#begin =
       `begin; set local statement_timeout = ${timeoutMs}; ` +
       `set local idle_in_transaction_session_timeout = ${timeoutMs}`;
   }
 
   query<Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> {
-    return this.#withClient(async (client) => {
-      const { rows } = await client.query<Row & pg.QueryResultRow>(text, [...values]);
+    return this.#withClient(async (run, client) => {
+      const { rows } = await run<Row & pg.QueryResultRow>(text, values);
       requireConfirmed(client, this.target);
       return rows;
     });
   }
 
   transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
-    return this.#withClient(async (client) => {
-      await client.query(this.#begin);
+    return this.#withClient(async (run, client) => {
+      await run(this.#begin);
       const result = await work({
         query: async <Row>(text: string, values: readonly unknown[] = []) =>
-          (await client.query<Row & pg.QueryResultRow>(text, [...values])).rows,
+          (await run<Row & pg.QueryResultRow>(text, values)).rows,
       });
-      const { command } = await client.query('commit');
+      const { command } = await run('commit');
       // A statement had failed and `work` went on: Postgres then answers COMMIT with ROLLBACK, and no error.
       if (command !== 'COMMIT')
         throw new StoreError('unavailable', `${this.target} rolled the change back: try again.`);
@@ -188,18 +194,32 @@ class PooledDatabase implements Database {
     await Promise.all([this.#current, ...this.#retired].map(({ close }) => close()));
   }
 
-  async #withClient<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  async #withClient<T>(work: (run: Run, client: pg.PoolClient) => Promise<T>): Promise<T> {
     const owner = this.#current;
     let client: pg.PoolClient | undefined;
+    let isCancelled = false;
+    // What the server said when it closed the connection; the next statement only learns that it is closed.
+    let lastWord: Error | undefined;
+    const listen = (error: Error): void => {
+      lastWord ??= error;
+    };
     try {
       const connection = await owner.pool.connect();
       client = connection;
-      connection.on('error', reportedByNextStatement);
-      const result = await work(connection);
-      connection.off('error', reportedByNextStatement);
-      connection.release();
+      connection.on('error', listen);
+      const run: Run = async (text, values = []) => {
+        const timer = setTimeout(() => {
+          isCancelled = true;
+          cancelStatement(connection);
+        }, this.#cancelAfterMs);
+        return await connection.query(text, [...values]).finally(() => clearTimeout(timer));
+      };
+      const result = await work(run, connection);
+      connection.off('error', listen);
+      connection.release(isCancelled);
       return result;
-    } catch (error) {
+    } catch (raised) {
+      const error = lastWord ?? raised;
       // Closing the connection rolls back, also when nothing can be said over it any more.
       client?.release(true);
       if (hasCode(error, READ_ONLY) && owner === this.#current) this.reset();
@@ -207,6 +227,9 @@ class PooledDatabase implements Database {
     }
   }
 }
+
+/** Runs one statement on a connection, and cancels it when the server forgets to. */
+type Run = <R extends pg.QueryResultRow>(text: string, values?: readonly unknown[]) => Promise<pg.QueryResult<R>>;
 
 /** SQLSTATE of a write to a standby, or to a former primary that was made one. */
 const READ_ONLY = '25006';
