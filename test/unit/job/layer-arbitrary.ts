@@ -10,16 +10,6 @@ import type { JobSpec } from '../../../src/job/spec.ts';
 
 type Fields = Record<string, fc.Arbitrary<unknown>>;
 
-/** Some of the fields, now and then as null, now and then in place of all that was there. */
-function mapOf(fields: Fields): fc.Arbitrary<SpecPatch> {
-  const nullable = Object.fromEntries(
-    Object.entries(fields).map(([name, value]) => [name, fc.option(value, { freq: 6, nil: null })]),
-  );
-  return fc
-    .tuple(fc.record(nullable, { requiredKeys: [] }), fc.nat(15))
-    .map(([map, n]) => (n === 0 ? { ...map, $replace: true } : map) as SpecPatch);
-}
-
 const secret = fc.record({ name: fc.constantFrom('s', 't'), key: fc.constant('k') });
 const envName = fc.constantFrom('A', 'B', 'C', 'D');
 
@@ -33,45 +23,72 @@ function entriesOf(name: fc.Arbitrary<string>, fields: readonly fc.Arbitrary<obj
   return fc.tuple(list, fc.nat(9)).map(([entries, n]) => (n === 0 ? [{ $replace: true }, ...entries] : entries));
 }
 
-const env = entriesOf(envName, [
-  fc.record({ value: fc.option(fc.constantFrom('x', 'y'), { freq: 6 }) }),
-  fc.record({ secretKeyRef: mapOf({ name: fc.constantFrom('s', 't'), key: fc.constant('k') }) }),
-  fc.record({ secretKeyRef: secret }),
-]);
-const ports = entriesOf(fc.constantFrom('a', 'b', 'c'), [
-  fc.record({ port: fc.integer({ min: 1, max: 4 }) }),
-  mapOf({ protocol: fc.constantFrom('TCP', 'UDP'), port: fc.integer({ min: 1, max: 4 }) }),
-]);
-const seconds = fc.integer({ min: 1, max: 3 });
-const probe = fc.oneof(
-  mapOf({ httpGet: mapOf({ path: fc.constantFrom('/a', '/b'), port: fc.constantFrom<string | number>('a', 1) }) }),
-  mapOf({ tcpSocket: mapOf({ port: fc.constantFrom(1, 2) }), periodSeconds: seconds }),
-  mapOf({ exec: fc.record({ command: fc.constantFrom(['a'], ['b', 'c']) }), timeoutSeconds: seconds }),
-);
 const peers = fc.constantFrom([], [{ job: 'j' }], [{ cidr: '10.0.0.0/8', ports: [{ port: 1 }] }]);
-const quantities = (...texts: (string | number)[]) => fc.constantFrom(...texts);
-const resources = mapOf({
-  cpu: quantities('50m', 0.5, '1', '2', '2500m'),
-  memory: quantities('64Mi', '256Mi', '1Gi', '1.5Gi'),
-});
+const seconds = fc.integer({ min: 1, max: 3 });
 
-export const patchArbitrary: fc.Arbitrary<SpecPatch> = mapOf({
-  container: mapOf({
-    image: fc.constantFrom('r.example/a:1', 'r.example/b', 'other/c:1'),
-    args: fc.constantFrom([], ['x'], ['x', 'y']),
-    env,
-    ports,
-    probes: mapOf({ readiness: probe, liveness: probe }),
-    runAsUser: fc.constantFrom(1, 2),
-  }),
-  workers: mapOf({
-    replicas: fc.integer({ min: 0, max: 12 }),
-    resources: mapOf({ requests: resources, limits: resources }),
-  }),
-  network: mapOf({ egress: peers, ingress: peers }),
-  isolation: mapOf({ tier: fc.constant('namespace') }),
-  suspended: fc.boolean(),
-});
+/**
+ * @param oneInNull how seldom a field is null
+ * @param wholeOnly whether what is in a list, and a probe, is always complete: then layers seldom contradict each other
+ */
+function patchesOf(oneInNull: number, wholeOnly: boolean): fc.Arbitrary<SpecPatch> {
+  const orNull = (value: fc.Arbitrary<unknown>) => fc.option(value, { freq: oneInNull, nil: null });
+  /** Some of the fields, now and then as null, now and then in place of all that was there. */
+  const mapOf = (fields: Fields): fc.Arbitrary<SpecPatch> =>
+    fc
+      .tuple(
+        fc.record(Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, orNull(value)])), {
+          requiredKeys: [],
+        }),
+        fc.nat(oneInNull * 3),
+      )
+      .map(([map, n]) => (n === 0 ? { ...map, $replace: true } : map) as SpecPatch);
+  const partOf = (fields: Fields) => (wholeOnly ? fc.record(fields) : mapOf(fields));
+
+  const value = fc.constantFrom('x', 'y');
+  const env = entriesOf(envName, [
+    fc.record({ value: wholeOnly ? value : orNull(value) }),
+    fc.record({ secretKeyRef: partOf({ name: fc.constantFrom('s', 't'), key: fc.constant('k') }) }),
+    fc.record({ secretKeyRef: secret }),
+  ]);
+  const ports = entriesOf(fc.constantFrom('a', 'b', 'c'), [
+    fc.record({ port: fc.integer({ min: 1, max: wholeOnly ? 99 : 4 }) }),
+    partOf({ protocol: fc.constantFrom('TCP', 'UDP'), port: fc.integer({ min: 1, max: wholeOnly ? 99 : 4 }) }),
+  ]);
+  const probePort = fc.constantFrom<string | number>(...(wholeOnly ? [1, 2] : ['a', 1]));
+  const probe = fc.oneof(
+    partOf({ httpGet: partOf({ path: fc.constantFrom('/a', '/b'), port: probePort }) }),
+    partOf({ tcpSocket: partOf({ port: probePort }), periodSeconds: seconds }),
+    partOf({ exec: fc.record({ command: fc.constantFrom(['a'], ['b', 'c']) }), timeoutSeconds: seconds }),
+  );
+  const resources = (cpu: readonly (string | number)[], memory: readonly string[]) =>
+    mapOf({ cpu: fc.constantFrom(...cpu), memory: fc.constantFrom(...memory) });
+  const image = fc.constantFrom('r.example/a:1', 'r.example/b', 'other/c:1');
+  return mapOf({
+    container: mapOf({
+      image,
+      args: fc.constantFrom([], ['x'], ['x', 'y']),
+      env,
+      ports,
+      probes: mapOf({ readiness: probe, liveness: probe }),
+      runAsUser: fc.constantFrom(1, 2),
+    }),
+    workers: mapOf({
+      replicas: fc.integer({ min: 0, max: 12 }),
+      resources: mapOf({
+        requests: resources(['50m', 0.1, '1500m'], ['64Mi', '0.1Gi', '1.5Gi']),
+        limits: resources([0.5, '1', '2500m'], ['256Mi', '1Gi', '2Gi']),
+      }),
+    }),
+    network: mapOf({ egress: peers, ingress: peers }),
+    isolation: mapOf({ tier: fc.constant('namespace') }),
+    suspended: fc.boolean(),
+  });
+}
+
+/** Of the wild kind: full of nulls, marks and halves of things. */
+export const patchArbitrary = patchesOf(6, false);
+/** As people write them, mostly. */
+const tamePatch = patchesOf(40, true);
 
 const specArbitrary = fc.record(
   {
@@ -148,16 +165,17 @@ export function goalOf(layers: Goal['layers'], platform: Goal['platform'] = { al
   return { job, revision: revision(newest), layers, platform, content: effectiveGoal(layers, platform) };
 }
 
+const layerPatch = fc.oneof({ weight: 9, arbitrary: tamePatch }, { weight: 1, arbitrary: patchArbitrary });
 const sometimes = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { freq: 3, nil: null });
 
 /** Goals of random layers; each layer is well formed, together they may not be. */
 export const goalArbitrary: fc.Arbitrary<Goal> = fc
   .record({
-    all: sometimes(fc.tuple(patchArbitrary, limitsArbitrary)),
-    tenant: sometimes(fc.tuple(patchArbitrary, limitsArbitrary)),
+    all: sometimes(fc.tuple(layerPatch, limitsArbitrary)),
+    tenant: sometimes(fc.tuple(layerPatch, limitsArbitrary)),
     spec: specArbitrary,
-    scaler: sometimes(patchArbitrary),
-    oncall: sometimes(patchArbitrary),
+    scaler: sometimes(layerPatch),
+    oncall: sometimes(layerPatch),
     last: fc.nat(40),
   })
   .map(({ all, tenant, spec, scaler, oncall, last }) =>
