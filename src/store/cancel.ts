@@ -31,5 +31,6 @@ export function cancelStatement(client: pg.ClientBase): void {
   socket.on('error', () => undefined);
   socket.setTimeout(GIVE_UP_AFTER_MS, () => socket.destroy());
   socket.unref();
-  socket.end(request);
+  // Not ended from here: a pooler takes that for a client that has gone, and forgets the request.
+  socket.write(request);
 }
