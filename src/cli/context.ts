@@ -8,7 +8,7 @@ import type { Shard } from '../job/ids.ts';
 import type { ClusterIdentity } from '../ports/cluster.ts';
 import { type ChangeOrigin, StaleBaseError } from '../ports/store.ts';
 import { openStore, type Store } from '../store/open.ts';
-import { databaseUrl } from './database.ts';
+import { type DatabaseUrls, readyDatabase } from './database.ts';
 import { CliError, CommandFailure } from './errors.ts';
 import type { GlobalOptions } from './options.ts';
 import { say } from './output.ts';
@@ -23,7 +23,7 @@ export class Context {
   /** Where the cluster was looked for last; null while nobody asked for it. */
   place: ClusterTarget | null = null;
   readonly #command: string;
-  #url: Promise<string> | null = null;
+  #urls: Promise<DatabaseUrls> | null = null;
   #store: Promise<Store> | null = null;
   #transport: Promise<Transport> | null = null;
 
@@ -36,16 +36,16 @@ export class Context {
     return { kubeconfig: this.globals.kubeconfig ?? null, context: this.globals.context ?? null };
   }
 
-  /** Of the role that works with the store, with its password. @throws StoreError */
-  async databaseUrl(): Promise<string> {
-    this.#url ??= databaseUrl();
-    return this.#url;
+  /** Where the database is, for its two roles, with their passwords. @throws StoreError */
+  async database(): Promise<DatabaseUrls> {
+    this.#urls ??= readyDatabase();
+    return this.#urls;
   }
 
   /** @throws StoreError */
   async store(): Promise<Store> {
     const applicationName = `bulkhead ${this.#command}`;
-    this.#store ??= this.databaseUrl().then((url) => openStore({ url, applicationName }));
+    this.#store ??= this.database().then(({ url }) => openStore({ url, applicationName }));
     return this.#store;
   }
 

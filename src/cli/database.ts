@@ -70,36 +70,44 @@ export async function databaseUrls(options: WhereOptions = {}): Promise<Database
   return { url: server.url, adminUrl: server.adminUrl, isOneRole: false, isEmbedded: true };
 }
 
-/** @returns the names of the files applied. @throws StoreError, with what to set where the role may not migrate */
-async function migrateAs({ url, adminUrl, isOneRole }: DatabaseUrls): Promise<string[]> {
-  const appRole = isOneRole ? undefined : roleOf(url);
+/**
+ * Does what only the owner may.
+ * @throws StoreError, with what to set where the role that was named may not do it
+ */
+export async function asOwner<T>(urls: DatabaseUrls, work: (adminUrl: string) => Promise<T>): Promise<T> {
   try {
-    return await migrate(adminUrl, appRole === undefined ? {} : { appRole });
+    return await work(urls.adminUrl);
   } catch (error) {
     const cause = error instanceof StoreError ? error.cause : null;
     const isDenied = cause instanceof Error && 'code' in cause && cause.code === PERMISSION_DENIED;
-    if (!isDenied || !isOneRole) throw error;
+    if (!isDenied || !urls.isOneRole) throw error;
     throw new StoreError(
       'configuration',
-      `${describeTarget(url)} is not set up for this Bulkhead, and its role may not do it (${cause.message}): set DATABASE_ADMIN_URL to the URL of the owner and run "bulkhead migrate".`,
+      `${describeTarget(urls.url)}: its role may not do this (${cause.message}): set DATABASE_ADMIN_URL to the URL of the owner, over a direct connection.`,
       { cause: error },
     );
   }
 }
 
-/**
- * The URL of the database, which answers and is migrated when this returns.
- * @throws StoreError
- */
-export async function databaseUrl(options: WhereOptions = {}): Promise<string> {
+/** @returns the names of the files applied. @throws StoreError */
+function migrateAs(urls: DatabaseUrls): Promise<string[]> {
+  const appRole = urls.isOneRole ? undefined : roleOf(urls.url);
+  return asOwner(urls, (adminUrl) => migrate(adminUrl, appRole === undefined ? {} : { appRole }));
+}
+
+/** Where the database is, which answers and is migrated when this returns. @throws StoreError */
+export async function readyDatabase(options: WhereOptions = {}): Promise<DatabaseUrls> {
   const urls = await databaseUrls(options);
   const applied = await migrateAs(urls);
   // Making the embedded database was announced already; somebody's own database is theirs to know about.
   if (applied.length > 0 && !urls.isEmbedded) {
     (options.log ?? toStderr)(`Migrated ${describeTarget(urls.adminUrl)}: ${applied.join(', ')}.`);
   }
-  return urls.url;
+  return urls;
 }
+
+/** The URL of the role that Bulkhead runs as, of a database that is ready. @throws StoreError */
+export const databaseUrl = async (options: WhereOptions = {}): Promise<string> => (await readyDatabase(options)).url;
 
 /** Opens the store, started and migrated where that is needed. @throws StoreError */
 export async function connect(options: ConnectOptions): Promise<Store> {

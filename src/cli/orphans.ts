@@ -20,8 +20,8 @@ export interface Orphan {
   readonly terminating: boolean;
 }
 
-/** All namespaces that carry our store's label. @throws ClusterError */
-async function cells(transport: Transport, storeId: StoreId): Promise<ObservedObject[]> {
+/** All namespaces that carry a store's label. @throws ClusterError */
+export async function storeCells(transport: Transport, storeId: StoreId): Promise<ObservedObject[]> {
   const labelSelector = `${LABELS.managedBy}=${MANAGER},${LABELS.store}=${storeId}`;
   const found: ObservedObject[] = [];
   let next: string | undefined;
@@ -73,7 +73,7 @@ interface OrphanOptions extends GlobalOptions {
 async function listOrphans(context: Context, options: OrphanOptions): Promise<void> {
   const store = await context.store();
   const { transport, identity } = await context.cluster();
-  const orphans = await orphansAmong(await cells(transport, store.storeId), store);
+  const orphans = await orphansAmong(await storeCells(transport, store.storeId), store);
   const { kubeconfig } = context.target;
   const kubectl = ['kubectl', ...(kubeconfig ? ['--kubeconfig', kubeconfig] : []), '--context', identity.contextName];
   if (options.output === 'json') return print(toJsonText(orphans));

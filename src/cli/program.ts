@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { addApplyCommand } from './apply.ts';
+import { addArchiveCommand } from './archive.ts';
 import { addBrakeCommand } from './brake.ts';
 import { addDatabaseCommands } from './database.ts';
 import { addDeleteCommand } from './delete.ts';
@@ -12,6 +13,7 @@ import { addExplainCommand } from './explain.ts';
 import { addExportCommand } from './export.ts';
 import { addGetCommand } from './get.ts';
 import { addHistoryCommand } from './history.ts';
+import { addImportCommand } from './import.ts';
 import { addLogsCommand } from './logs.ts';
 import { addGlobalOptions } from './options.ts';
 import { addOrphansCommand } from './orphans.ts';
@@ -39,7 +41,7 @@ const GROUPS: readonly (readonly [title: string, add: readonly ((program: Comman
     'Looking:',
     [addGetCommand, addDescribeCommand, addEventsCommand, addLogsCommand, addStatusCommand, addOrphansCommand],
   ],
-  ['Safety:', [addBrakeCommand, addStoreCommand, addExportCommand]],
+  ['Safety:', [addBrakeCommand, addStoreCommand, addExportCommand, addImportCommand, addArchiveCommand]],
   ['Running:', [addRunCommand, addDatabaseCommands]],
 ];
 

@@ -18,7 +18,7 @@ interface ConfirmOptions extends GlobalOptions {
 }
 
 async function status(context: Context, { output }: StatusOptions): Promise<void> {
-  const [store, url] = await Promise.all([context.store(), context.databaseUrl()]);
+  const [store, { url }] = await Promise.all([context.store(), context.database()]);
   const [facts, replicas, cluster, migrations] = await Promise.all([
     readStoreFacts(url),
     store.replicas(),
@@ -33,7 +33,7 @@ async function status(context: Context, { output }: StatusOptions): Promise<void
 }
 
 async function confirmStore(context: Context, options: ConfirmOptions): Promise<void> {
-  const [store, url] = await Promise.all([context.store(), context.databaseUrl()]);
+  const [store, { url }] = await Promise.all([context.store(), context.database()]);
   // Not only in the cluster that the store knows of: a restored one may know of an older one.
   const [fence, identity, facts] = await Promise.all([context.fence(), context.identify(), readStoreFacts(url)]);
   const systems = [...new Set([...fence.values()].map(({ system }) => system))];

@@ -279,7 +279,7 @@ describe('run', () => {
     it(`ends with 0 after ${signal}, also while its cluster does not answer`, async () => {
       answers[REVIEWS] = json({ status: { allowed: true } });
       const running = start(['run']);
-      await untilSaid(running, 'this operator owns the work');
+      await untilSaid(running, 'the shards were divided');
       answers = {};
       const askedAt = performance.now();
       running.kill(signal);
