@@ -78,11 +78,12 @@ function staleSentence(job: JobName, layer: Layer, base: Base, newest: JobRevisi
 }
 
 /** @throws StaleBaseError when the change was not made from what is there */
-function requireBase({ job, content, base }: GoalChange, layer: Layer, stored: StoredJob | undefined): void {
+function requireBase({ job: { tenant, name }, content, base }: GoalChange, layer: Layer, stored?: StoredJob): void {
   if (base === undefined) return;
   const newest = stored?.newest[layer] ?? null;
   const current = currentOf(stored, layer);
   if (base === 'none' ? current === null : newest?.revision === base) return;
+  const job = { tenant, name };
   throw new StaleBaseError(staleSentence(job, layer, base, newest), { job, layer, base, current, wanted: content });
 }
 

@@ -3,13 +3,14 @@ import { createServer } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { StoreError, type StoreErrorKind } from '../../src/ports/store.ts';
+import { revision } from '../../src/job/ids.ts';
+import { type ChangeOrigin, type GoalChange, StoreError, type StoreErrorKind } from '../../src/ports/store.ts';
 import { findFreePort } from '../../src/store/embedded/port.ts';
 import { describeTarget, toStoreError } from '../../src/store/errors.ts';
-import { type Migration, migrate, readMigrations } from '../../src/store/migrate.ts';
 import { openStore, type Store } from '../../src/store/open.ts';
 import { emptyDatabase, sql, type TestDatabase, testDatabase } from '../support/postgres.ts';
 import { TcpProxy } from '../support/proxy.ts';
+import { targetOf, WireProxy } from '../support/wire.ts';
 
 const open = (url: string) => openStore({ url, applicationName: 'test' });
 
@@ -110,7 +111,7 @@ describe('what a person reads when the database cannot be used', () => {
     const standby = await testDatabase();
     await sql(
       standby.superuserUrl,
-      `alter role bulkhead in database ${new URL(standby.url).pathname.slice(1)} set default_transaction_read_only = on`,
+      `alter role bulkhead_app in database ${new URL(standby.url).pathname.slice(1)} set default_transaction_read_only = on`,
     );
     const store = await open(standby.url);
     const change = {
@@ -125,7 +126,7 @@ describe('what a person reads when the database cannot be used', () => {
 
   it('because a statement takes too long: it is cancelled, and the store goes on', async () => {
     const store = await openStore({ url: db.url, applicationName: 'test', statementTimeoutMs: 300 });
-    const locker = new pg.Client({ connectionString: db.url });
+    const locker = new pg.Client({ connectionString: db.adminUrl });
     await locker.connect();
     await locker.query('begin');
     await locker.query('lock table bulkhead.goal_head');
@@ -189,63 +190,99 @@ describe('a store whose connections break', () => {
   });
 });
 
-describe('the schema', () => {
-  it('of a database that was not migrated is asked for', async () => {
-    const { url } = await emptyDatabase();
-    await rejectsWith(open(url), 'configuration', /run "bulkhead migrate"/, url);
-  });
+const ORIGIN: ChangeOrigin = { author: 'ann', source: 'cli', reason: null };
+const apply = (name: string, image = 'app:1', tenant = 'ads'): GoalChange => ({
+  job: { tenant, name },
+  content: { kind: 'spec', spec: { container: { image } } },
+});
 
-  it('is brought up to date once, also when several do it at the same time, and says what was applied', async () => {
-    const { url } = await emptyDatabase();
-    const applied = await Promise.all([migrate(url), migrate(url), migrate(url)]);
-    assert.deepEqual(
-      applied.flat(),
-      (await readMigrations()).map((m) => m.name),
-    );
-    assert.deepEqual(await migrate(url), []);
-    const store = await open(url);
-    assert.match(store.storeId, /^[0-9a-f-]{36}$/);
+describe('a write whose answer is lost', () => {
+  let db: TestDatabase;
+  let proxy: WireProxy;
+  let store: Store;
+  /** What becomes of the writes to come, one each: `before` the server sees it, `after` it has done it. */
+  let cuts: ('before' | 'after')[] = [];
+  before(async () => {
+    db = await testDatabase();
+    proxy = await WireProxy.to(targetOf(db.url), {
+      isWrite: (statement) => statement.includes('insert into bulkhead.idempotency'),
+      before: () => (cuts[0] === 'before' && cuts.shift() ? 'cut' : 'pass'),
+      after: () => (cuts.shift() === 'after' ? 'cut' : 'pass'),
+    });
+    store = await openStore({ url: proxy.urlFor(db.url), applicationName: 'test' });
+  });
+  after(async () => {
     await store.close();
+    await proxy[Symbol.asyncDispose]();
+    await db[Symbol.asyncDispose]();
   });
 
-  it('explains itself: every table has a comment', async () => {
-    const { url } = await emptyDatabase();
-    await migrate(url);
-    const silent = await sql(
-      url,
-      `select relname from pg_class where relnamespace = 'bulkhead'::regnamespace and relkind = 'r' and obj_description(oid) is null`,
-    );
-    assert.deepEqual(silent, []);
+  for (const plan of [['before'], ['after'], ['before', 'before'], ['before', 'after']] as const) {
+    it(`${plan.join(', then ')} it is done is sent again until it is known, and happens once`, async () => {
+      const name = plan.join('-');
+      const changes = [apply(name), apply(name, 'app:1', 'other')];
+      cuts = [...plan];
+      const receipts = await store.write(changes, ORIGIN);
+      assert.deepEqual(cuts, [], 'every cut was met');
+      assert.deepEqual(
+        receipts.map((r) => [r.outcome, r.revision, r.job.tenant]),
+        [
+          ['created', 1, 'ads'],
+          ['created', 1, 'other'],
+        ],
+      );
+      const there = await store.goals(receipts.flatMap((r) => r.id ?? []));
+      assert.deepEqual(
+        there.map((goal) => goal.revision),
+        [1, 1],
+      );
+      cuts = [...plan];
+      const [changed] = await store.write([apply(name, 'app:2')], ORIGIN);
+      assert.deepEqual([changed?.outcome, changed?.revision], ['configured', 2]);
+      cuts = [...plan];
+      const platform = { tenant: name, content: { defaults: {}, limits: {} } };
+      assert.deepEqual(await store.writePlatform(platform, ORIGIN), { tenant: name, revision: 1, outcome: 'created' });
+    });
+  }
+
+  it('is not taken for a stale one when it was made from a base: it finds its own change', async () => {
+    await store.write([apply('based')], ORIGIN);
+    cuts = ['after'];
+    const [receipt] = await store.write([{ ...apply('based', 'app:2'), base: revision(1) }], ORIGIN);
+    assert.deepEqual([receipt?.outcome, receipt?.revision], ['configured', 2]);
   });
 
-  it('that a newer Bulkhead made is refused, by opening and by migrating', async () => {
-    await using db = await testDatabase();
-    await sql(db.url, `insert into bulkhead.migration (version, name, hash) values (9999, '9999_later.sql', 'x')`);
-    const newer = /was set up by a newer Bulkhead \(schema 9999; this one knows up to \d+\): upgrade Bulkhead/;
-    await rejectsWith(open(db.url), 'configuration', newer, db.url);
-    await rejectsWith(migrate(db.url), 'configuration', newer, db.url);
+  it('for good says so after a while, and with the key that makes it safe to send again', {
+    timeout: 60_000,
+  }, async () => {
+    const lonely = await WireProxy.to(targetOf(db.url), {
+      isWrite: (statement) => statement.includes('insert into bulkhead.idempotency'),
+      after: () => {
+        lonely.target = { host: '127.0.0.1', port: 1 };
+        return 'cut';
+      },
+    });
+    const cutOff = await openStore({ url: lonely.urlFor(db.url), applicationName: 'test' });
+    const startedAt = performance.now();
+    await assert.rejects(cutOff.write([apply('lonely')], { ...ORIGIN, idempotencyKey: 'my-key' }), (error) => {
+      assert.ok(error instanceof StoreError);
+      assert.equal(error.kind, 'unavailable');
+      assert.match(
+        error.message,
+        /is not certain: send it again with the idempotency key my-key, which stores it once/,
+      );
+      return true;
+    });
+    assert.ok(performance.now() - startedAt < 15_000);
+    await cutOff.close();
+    await lonely[Symbol.asyncDispose]();
+    const [receipt] = await store.write([apply('lonely')], { ...ORIGIN, idempotencyKey: 'my-key' });
+    assert.deepEqual([receipt?.outcome, receipt?.revision], ['created', 1], 'the first answer, given at last');
   });
 
-  it('that was made by another form of a file is refused', async () => {
-    await using db = await testDatabase();
-    await sql(db.url, `update bulkhead.migration set hash = 'other' where version = 1`);
-    await rejectsWith(open(db.url), 'configuration', /another form of 0001_goals\.sql/, db.url);
-  });
-
-  it('keeps nothing of a migration that fails, and goes on from there', async () => {
-    const { url } = await emptyDatabase();
-    const known = await readMigrations();
-    const version = known.length + 1;
-    const withNext = (text: string): Migration[] => [...known, { version, name: 'next.sql', sql: text, hash: text }];
-    await assert.rejects(migrate(url, withNext('create table bulkhead.half (); select 1 / 0')), StoreError);
-    const [half] = await sql<{ there: boolean }>(url, `select to_regclass('bulkhead.half') is not null as there`);
-    assert.equal(half?.there, false);
-    assert.deepEqual(await migrate(url, withNext('create table bulkhead.whole ()')), ['next.sql']);
-  });
-
-  it('cannot be made by a role without the right to: the sentence says which right', async () => {
-    const { url, superuserUrl, name } = await emptyDatabase();
-    await sql(superuserUrl, `alter database ${name} owner to postgres`);
-    await rejectsWith(migrate(url), 'configuration', /denies the right.*use the database's owner, or grant it/, url);
+  it('that the server has refused is not sent again', async () => {
+    const before = proxy.counts.forwarded;
+    await assert.rejects(store.write([apply('a NUL: \0')], ORIGIN), { kind: 'configuration' });
+    assert.ok(proxy.counts.forwarded - before <= 1);
   });
 });

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { contentHash } from '../../src/job/canonical.ts';
-import type { Goal, GoalContent } from '../../src/job/goal.ts';
-import { type JobId, jobId, jobName, revision } from '../../src/job/ids.ts';
+import type { Goal, JobContent } from '../../src/job/goal.ts';
+import { type JobId, jobId, jobName, revision, shardOf } from '../../src/job/ids.ts';
 import type { JobSpec } from '../../src/job/spec.ts';
 import type { ChangeOrigin, GoalChange, GoalReceipt } from '../../src/ports/store.ts';
 import type { Store } from '../../src/store/open.ts';
@@ -11,7 +11,7 @@ import { specArbitrary } from '../support/arbitrary.ts';
 import { sql, type TestDatabase, testDatabase } from '../support/postgres.ts';
 
 const ORIGIN: ChangeOrigin = { author: 'ann', source: 'cli', reason: 'a test' };
-const TOMBSTONE: GoalContent = { kind: 'tombstone' };
+const TOMBSTONE: JobContent = { kind: 'tombstone' };
 
 const specOf = (image: string): JobSpec => ({ container: { image } });
 const apply = (name: string, image = 'app:1', tenant = 'ads'): GoalChange => ({
@@ -26,6 +26,7 @@ const idOf = (receipt: GoalReceipt | undefined): JobId => {
   return receipt.id;
 };
 const refusedByTrigger = { code: '23001' };
+const refusedByRights = { code: '42501' };
 
 describe('goals in Postgres', () => {
   let db: TestDatabase;
@@ -39,38 +40,40 @@ describe('goals in Postgres', () => {
   it('come back as they were written, with author, source, reason and time', async () => {
     const spec: JobSpec = {
       container: { image: 'app:1', env: [{ name: 'A', value: 'ünï \n "$(B)" \\u0000' }] },
-      workers: { replicas: 2, resources: { requests: { cpu: 0.1, memory: '1e3' } } },
+      workers: { replicas: 2, resources: { requests: { cpu: 0.1, memory: '1Gi' }, limits: { memory: '1Gi' } } },
     };
     const job = { tenant: 'round', name: 'trip' };
-    const content: GoalContent = { kind: 'spec', spec };
+    const content: JobContent = { kind: 'spec', spec };
     const [receipt] = await store.write([{ job, content }], ORIGIN);
     const goal = await store.find(job);
     assert.ok(goal);
     assert.deepEqual(goal.content, content);
     assert.deepEqual(goal.job, { ...job, id: idOf(receipt) });
-    assert.deepEqual([goal.revision, goal.author, goal.source, goal.reason], [1, 'ann', 'cli', 'a test']);
-    assert.equal(goal.contentHash, contentHash(content));
-    assert.ok(Math.abs(Date.now() - goal.createdAt.getTime()) < 60_000);
+    const { author, source, reason, createdAt, ...layer } = goal.layers.job;
+    assert.deepEqual([goal.revision, author, source, reason], [1, 'ann', 'cli', 'a test']);
+    assert.deepEqual(layer, { revision: 1, content, contentHash: contentHash(content), idempotencyKey: null });
+    assert.deepEqual(goal.platform, { all: null, tenant: null });
+    assert.ok(Math.abs(Date.now() - createdAt.getTime()) < 60_000);
   });
 
   it('of any spec come back equal: jsonb loses nothing of it', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(specArbitrary, { minLength: 1, maxLength: 20 }), async (specs) => {
-        const written = specs.map((spec): GoalContent => ({ kind: 'spec', spec }));
+        const written = specs.map((spec): JobContent => ({ kind: 'spec', spec }));
         const changes = written.map((content, n) => ({ job: { tenant: 'any', name: `spec-${n}` }, content }));
         const ids = (await store.write(changes, ORIGIN)).map(idOf);
         const read = new Map((await store.goals(ids)).map((goal) => [goal.job.id, goal]));
         for (const [n, id] of ids.entries()) {
           const goal = read.get(id);
-          assert.deepEqual(goal?.content, JSON.parse(JSON.stringify(written[n])));
-          assert.equal(goal?.contentHash, contentHash(goal?.content));
+          assert.deepEqual(goal?.layers.job.content, JSON.parse(JSON.stringify(written[n])));
+          assert.equal(goal?.layers.job.contentHash, contentHash(goal?.layers.job.content));
         }
       }),
       { numRuns: 15 },
     );
   });
 
-  it('cannot be edited or deleted: the database refuses, also the owner of the tables', async () => {
+  it('cannot be edited or deleted: rights keep the role of run time from it, triggers the owner', async () => {
     await store.write([apply('kept')], ORIGIN);
     for (const statement of [
       `update bulkhead.goal_revision set author = 'eve'`,
@@ -78,15 +81,13 @@ describe('goals in Postgres', () => {
       'truncate bulkhead.goal_revision cascade',
       'update bulkhead.goal_revision set author = author where false',
     ]) {
-      await assert.rejects(sql(db.url, statement), refusedByTrigger, statement);
+      await assert.rejects(sql(db.url, statement), refusedByRights, statement);
+      await assert.rejects(sql(db.adminUrl, statement), refusedByTrigger, statement);
     }
   });
 
-  it('are stored all or not at all: one bad change among good ones stores nothing', async () => {
-    const bad: GoalChange = {
-      job: { tenant: 'ads', name: 'bad' },
-      content: { kind: 'spec', spec: { container: { image: 'app:1', args: ['half a pair: \ud800'] } } },
-    };
+  it('are stored all or not at all: one that the database refuses among good ones stores nothing', async () => {
+    const bad = { ...apply('bad'), job: { tenant: 'ads', name: 'a NUL: \0' } };
     await assert.rejects(store.write([apply('good'), bad, remove('kept')], ORIGIN), {
       name: 'StoreError',
       kind: 'configuration',
@@ -94,7 +95,7 @@ describe('goals in Postgres', () => {
     assert.equal(await store.find({ tenant: 'ads', name: 'good' }), null);
     assert.ok(await store.find({ tenant: 'ads', name: 'kept' }));
     const orphans = await sql(
-      db.url,
+      db.adminUrl,
       'select from bulkhead.job j where not exists (select from bulkhead.goal_head h where h.job_id = j.id)',
     );
     assert.equal(orphans.length, 0);
@@ -109,7 +110,7 @@ describe('goals in Postgres', () => {
     const again = await store.write([apply('same')], { ...ORIGIN, author: 'bob' });
     assert.deepEqual([...outcomes(first), ...outcomes(again)], ['created', 'unchanged']);
     assert.deepEqual([again[0]?.id, again[0]?.revision], [first[0]?.id, 1]);
-    assert.equal((await store.find({ tenant: 'ads', name: 'same' }))?.author, 'ann');
+    assert.equal((await store.find({ tenant: 'ads', name: 'same' }))?.layers.job.author, 'ann');
   });
 
   it('answer in the order of the changes, and write nothing for none', async () => {
@@ -132,7 +133,9 @@ describe('goals in Postgres', () => {
       numbers,
       Array.from({ length: 20 }, (_, n) => n + 1),
     );
-    const rows = await sql(db.url, 'select revision from bulkhead.goal_revision where job_id = $1', [receipts[0]?.id]);
+    const rows = await sql(db.adminUrl, 'select revision from bulkhead.goal_revision where job_id = $1', [
+      receipts[0]?.id,
+    ]);
     assert.equal(rows.length, 20);
   });
 
@@ -150,21 +153,65 @@ describe('goals in Postgres', () => {
     for (const receipts of await Promise.all(writers)) assert.equal(receipts.length, names.length);
   });
 
-  it('of a removed job end in a tombstone, and a new job of that name gets a new id', async () => {
-    const job = { tenant: 'ads', name: 'phoenix' };
-    const [first] = await store.write([apply('phoenix')], ORIGIN);
-    const [gone] = await store.write([remove('phoenix')], ORIGIN);
+  it('of a removed job end in a tombstone, and stay known', async () => {
+    const job = { tenant: 'ads', name: 'gone' };
+    const [first] = await store.write([apply('gone')], ORIGIN);
+    const [gone] = await store.write([remove('gone')], ORIGIN);
     assert.deepEqual([gone?.outcome, gone?.id, gone?.revision], ['removed', first?.id, 2]);
     assert.equal(await store.find(job), null);
     const [tombstone] = await store.goals([idOf(first)]);
     assert.deepEqual([tombstone?.content, tombstone?.revision], [TOMBSTONE, 2]);
-    const [second] = await store.write([apply('phoenix')], ORIGIN);
+    const [again] = await store.write([remove('gone')], ORIGIN);
+    assert.deepEqual(again, { job, id: null, revision: null, outcome: 'absent' });
+    const stranger = jobId('99999999-9999-4999-8999-999999999999');
+    const known = await store.knows([idOf(first), stranger]);
+    assert.deepEqual(known, new Set([first?.id]), 'removed jobs are known, strangers are not');
+    assert.deepEqual(await store.goals([stranger]), []);
+  });
+
+  it('of a removed job come back under the same id within the retention time', async () => {
+    const job = { tenant: 'ads', name: 'phoenix' };
+    const [first] = await store.write([apply('phoenix')], ORIGIN);
+    await store.write([remove('phoenix')], ORIGIN);
+    const removed = await store.findRemoved(job);
+    assert.equal(removed?.goal.job.id, first?.id);
+    const days = ((removed?.until.getTime() ?? 0) - Date.now()) / 86_400_000;
+    assert.ok(days > 6.9 && days <= 7, `kept for 7 days, found ${days}`);
+    const [back] = await store.write([apply('phoenix')], ORIGIN);
+    assert.deepEqual([back?.outcome, back?.id, back?.revision], ['restored', first?.id, 3], 'equal content, too');
+    assert.equal(await store.findRemoved(job), null, 'what is there needs no undelete');
+    assert.equal((await store.find(job))?.revision, 3);
+  });
+
+  it('of a removed job are left alone after the retention time: the name is free, for a job with a new id', async () => {
+    await using own = await testDatabase();
+    await sql(own.adminUrl, `update bulkhead.store set undelete_retention = '0'`);
+    const job = { tenant: 'ads', name: 'phoenix' };
+    const [first] = await own.store.write([apply('phoenix')], ORIGIN);
+    await own.store.write([remove('phoenix')], ORIGIN);
+    assert.equal(await own.store.findRemoved(job), null);
+    const [second] = await own.store.write([apply('phoenix')], ORIGIN);
     assert.equal(second?.outcome, 'created');
     assert.notEqual(second?.id, first?.id);
-    const stranger = jobId('99999999-9999-4999-8999-999999999999');
-    const known = await store.knows([idOf(first), idOf(second), stranger]);
-    assert.deepEqual(known, new Set([first?.id, second?.id]), 'removed jobs are known, strangers are not');
-    assert.deepEqual(await store.goals([stranger]), []);
+    const [tombstone] = await own.store.goals([idOf(first)]);
+    assert.equal(tombstone?.content.kind, 'tombstone', 'its rows stay');
+    await sql(own.adminUrl, `update bulkhead.store set undelete_retention = '1 hour'`);
+    assert.equal(await own.store.findRemoved(job), null, 'also with a longer retention: another has its name');
+    await own.store.write([remove('phoenix')], ORIGIN);
+    assert.equal((await own.store.findRemoved(job))?.goal.job.id, second?.id, 'the most lately removed one');
+  });
+
+  it('are listed by shard for those who act for it', async () => {
+    const written = await store.write(
+      Array.from({ length: 40 }, (_, n) => apply(`job-${n}`, 'app:1', 'sharded')),
+      ORIGIN,
+    );
+    const ids = written.map(idOf);
+    const shards = [...new Set(ids.map(shardOf))];
+    const half = shards.slice(0, shards.length / 2);
+    const mine = (await store.heads(half)).map((head) => head.jobId).filter((id) => ids.includes(id));
+    assert.deepEqual(mine.sort(), ids.filter((id) => half.includes(shardOf(id))).sort());
+    assert.deepEqual(await store.heads([]), []);
   });
 
   it('are listed by tenant and name, byte by byte, and by tenant alone', async () => {
@@ -181,20 +228,23 @@ describe('goals in Postgres', () => {
 
 /** What a list of writes must lead to, in a few lines. */
 class Model {
-  readonly jobs = new Map<string, { id: JobId; revision: number; image: string }>();
+  readonly jobs = new Map<string, { id: JobId; revision: number; image: string | null }>();
 
   check(change: GoalChange, receipt: GoalReceipt | undefined): void {
     assert.ok(receipt);
     const name = jobName(change.job);
     const job = this.jobs.get(name);
+    const isThere = typeof job?.image === 'string';
     if (change.content.kind === 'tombstone') {
-      assert.equal(receipt.outcome, job === undefined ? 'absent' : 'removed');
-      this.jobs.delete(name);
+      assert.equal(receipt.outcome, isThere ? 'removed' : 'absent');
+      if (isThere) this.jobs.set(name, { ...job, revision: job.revision + 1, image: null });
       return;
     }
+    assert.ok(change.content.kind === 'spec');
     const { image } = change.content.spec.container;
     const same = job?.image === image;
-    assert.equal(receipt.outcome, job === undefined ? 'created' : same ? 'unchanged' : 'configured');
+    const outcome = job === undefined ? 'created' : isThere ? (same ? 'unchanged' : 'configured') : 'restored';
+    assert.equal(receipt.outcome, outcome);
     const next = { id: job?.id ?? idOf(receipt), revision: (job?.revision ?? 0) + (same ? 0 : 1), image };
     assert.deepEqual([receipt.id, receipt.revision], [next.id, next.revision]);
     this.jobs.set(name, next);
@@ -239,12 +289,12 @@ describe('any sequence of writes', () => {
         ]);
         assert.deepEqual(
           listed,
-          [...model.jobs].sort(([a], [b]) => (a < b ? -1 : 1)),
+          [...model.jobs].filter(([, job]) => job.image !== null).sort(([a], [b]) => (a < b ? -1 : 1)),
         );
         const heads = new Map((await db.store.heads()).map((h) => [h.jobId, h.revision]));
         for (const { id, revision: at } of model.jobs.values()) assert.equal(heads.get(id), revision(at));
         const gaps = await sql(
-          db.url,
+          db.adminUrl,
           'select from bulkhead.goal_revision group by job_id having max(revision) <> count(*) or min(revision) <> 1',
         );
         assert.equal(gaps.length, 0, 'revisions of a job have no gaps');

@@ -112,6 +112,7 @@ create table bulkhead.platform_head (
   revision integer not null,
   foreign key (scope, revision) references bulkhead.platform_revision (scope, revision)
 );
+comment on table bulkhead.platform_head is 'The newest revision of each scope.';
 
 -- Without statistics the planner guesses that a third of the revisions are new, and would read them all.
 create function bulkhead.changed_since(horizon xid8) returns table (job_id uuid, scope text, revision integer)
