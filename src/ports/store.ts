@@ -78,7 +78,7 @@ export interface Cursor {
   /** A cursor of another system or timeline says nothing: read everything. */
   readonly system: string;
   readonly timeline: number;
-  /** The snapshot's horizon, a transaction id as decimal digits. */
+  /** The snapshot's horizon, and what else the store needs to trust it: text that only the store reads. */
   readonly horizon: string;
 }
 

@@ -105,6 +105,15 @@ describe('a replica', () => {
     assert.deepEqual(sizes(await beat(BOB)), [256], 'leaving twice takes nothing from others');
   });
 
+  it('gets no lease of a server that only reads, and says so', async () => {
+    const name = new URL(db.url).pathname.slice(1);
+    const elsewhere = db.superuserUrl.replace(/[^/]*$/, 'postgres');
+    await sql(elsewhere, `alter database ${name} set default_transaction_read_only = on`);
+    await assert.rejects(beat(ANN), { name: 'StoreError', kind: 'unavailable', message: /read-only/ });
+    await sql(elsewhere, `alter database ${name} reset default_transaction_read_only`);
+    assert.deepEqual(sizes(await beat(ANN)), [256], 'and the next heartbeat meets the one that writes');
+  });
+
   it('that died without shards is forgotten after a while, and may come back', async () => {
     await beat(ANN);
     await beat(BOB);

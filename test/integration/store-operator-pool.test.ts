@@ -61,6 +61,24 @@ describe('a commit that no standby confirms', () => {
   });
 });
 
+describe('what Postgres says', () => {
+  const said: readonly (readonly [string, string, RegExp])[] = [
+    ['23001', 'invalid', /^The store refuses this: told so\.$/],
+    ['25P04', 'unavailable', /stood still for too long: try again/],
+    ['42883', 'configuration', /is not set up for this Bulkhead .*run "bulkhead migrate"/],
+    ['55P03', 'unavailable', /under a lock of somebody else: try again/],
+    ['57P02', 'unavailable', /crashed and starts again/],
+    ['57P05', 'unavailable', /stood still for too long: try again/],
+  ];
+  for (const [code, kind, message] of said) {
+    it(`by ${code} is said as ${kind}, with what to do`, async () => {
+      const there = await open();
+      const raised = there.query(`do $$ begin raise exception 'told so' using errcode = '${code}'; end $$`);
+      await assert.rejects(raised, { name: 'StoreError', kind, message });
+    });
+  }
+});
+
 describe('a transaction', () => {
   it('that Postgres rolls back at its end does not pass for a commit', async () => {
     const there = await open();
