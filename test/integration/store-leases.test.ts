@@ -5,10 +5,12 @@ import pg from 'pg';
 import { clusterId, type ReplicaId, replicaId, shard } from '../../src/job/ids.ts';
 import type { Fence, Standing } from '../../src/ports/store.ts';
 import { heartbeat, shareOf, whenServerChanges } from '../../src/store/leases.ts';
-import { openDatabase } from '../../src/store/pool.ts';
+import { type Database, openDatabase } from '../../src/store/pool.ts';
 import { sql, type TestDatabase, testDatabase } from '../support/postgres.ts';
+import { until } from '../support/until.ts';
 
 const LONG_MS = 60_000;
+const OPTIONS = { applicationName: 'test', maxConnections: 1, connectTimeoutMs: 5_000, statementTimeoutMs: 5_000 };
 const ANN = replicaId('00000000-0000-4000-8000-00000000000a');
 const BOB = replicaId('00000000-0000-4000-8000-00000000000b');
 const CEM = replicaId('00000000-0000-4000-8000-00000000000c');
@@ -142,10 +144,29 @@ describe('many replicas at the same time', () => {
   it('follow a dead one without its late renewal coming in between: it waits and sees what it lost', async () => {
     await beat(ANN);
     await expire(ANN);
-    const claimer = await session();
-    await claimer.query('begin');
-    await claimer.query('select from bulkhead.replica where id = $1 for share', [ANN]);
-    await claimer.query(`insert into bulkhead.replica (id, name, expires_at) values ($1, 'b', 'infinity')`, [BOB]);
+    const own = await openDatabase({ ...OPTIONS, url: db.url });
+    let goOn = (): void => undefined;
+    const gate = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    let isClaiming = false;
+    // Stops in the middle of its claim, when it has found out who is dead.
+    const slow: Database = {
+      ...own,
+      query: (text, values) => own.query(text, values),
+      transaction: (work) =>
+        own.transaction((tx) =>
+          work({
+            query: async <Row>(text: string, values?: readonly unknown[]) => {
+              if (isClaiming) await gate;
+              isClaiming = true;
+              return await tx.query<Row>(text, values);
+            },
+          }),
+        ),
+    };
+    const claim = heartbeat(slow, { id: BOB, name: 'b', clusterId: null }, LONG_MS);
+    await until('the claim is in the middle', 5_000, () => isClaiming);
     let isBack = false;
     const late = beat(ANN).then((standing) => {
       isBack = true;
@@ -153,13 +174,10 @@ describe('many replicas at the same time', () => {
     });
     await sleep(300);
     assert.equal(isBack, false, 'a renewal waits for who is claiming');
-    await claimer.query('update bulkhead.shard set owner = $1, epoch = epoch + 1 where id >= 100', [BOB]);
-    await claimer.query('commit');
-    await claimer.end();
-    assert.deepEqual(
-      shardsOf(await late),
-      Array.from({ length: 100 }, (_, id) => id),
-    );
+    goOn();
+    assert.deepEqual(sizes(await claim), [256]);
+    assert.deepEqual(sizes(await late), [0]);
+    await own.close();
   });
 
   it('leave a renewal that came first alone: who was late and first keeps all', async () => {
@@ -204,13 +222,7 @@ describe('many replicas at the same time', () => {
 
 describe('at rest', () => {
   it('a heartbeat writes one row, in place, and nothing else', async () => {
-    const own = await openDatabase({
-      url: db.url,
-      applicationName: 'beats',
-      maxConnections: 1,
-      connectTimeoutMs: 5_000,
-      statementTimeoutMs: 5_000,
-    });
+    const own = await openDatabase({ ...OPTIONS, url: db.url });
     const beatHere = (id: ReplicaId) => heartbeat(own, { id, name: 'r', clusterId: CLUSTER }, LONG_MS);
     await beatHere(ANN);
     await db.store.yieldShards(ANN, shardsOf(await beat(ANN)).slice(128));

@@ -15,6 +15,7 @@ import type { JobStatus, Phase } from '../../src/job/status.ts';
 import type { Fence, GoalChange, JobEvent, KnownCluster } from '../../src/ports/store.ts';
 import type { Store } from '../../src/store/open.ts';
 import { sql, type TestDatabase, testDatabase } from '../support/postgres.ts';
+import { until } from '../support/until.ts';
 
 const ORIGIN = { author: 'ann', source: 'cli', reason: null } as const;
 const CLUSTER = clusterId('aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa');
@@ -116,23 +117,33 @@ describe('a replica that was overtaken', () => {
     assert.equal((await store.currentCluster())?.server, 'https://new');
   });
 
-  it('keeps a successor waiting no longer than for the write that is under way', async () => {
+  it('keeps a successor from the shard of a write that is under way, and from no other, until it has landed', async () => {
     const id = await create('in-hand');
     const fence = (await lead(ANN))(shardOf(id));
-    const writer = new pg.Client({ connectionString: db.superuserUrl });
-    await writer.connect();
-    await writer.query('begin');
-    await writer.query('select from bulkhead.shard where id = $1 for key share', [fence.shard]);
-    await expire(ANN);
-    const standing = await store.heartbeat({ id: BOB, name: 'bob', clusterId: null }, LONG_MS);
-    assert.equal(standing.fences.length, 255, 'all but the one that a write of before still holds');
-    assert.ok(!standing.fences.some((f) => f.shard === fence.shard));
-    await writer.query('commit');
-    await writer.end();
-    assert.equal((await store.heartbeat({ id: BOB, name: 'bob', clusterId: null }, LONG_MS)).fences.length, 256);
-    await assert.rejects(store.record(fence, { status: statusOf(id, 1, 'Degraded'), events: [] }), {
-      kind: 'fenced',
+    await store.record(fence, { status: statusOf(id, 1, 'Pending'), events: [] });
+    const locker = new pg.Client({ connectionString: db.superuserUrl });
+    await locker.connect();
+    await locker.query('begin');
+    await locker.query('select from bulkhead.observation where job_id = $1 for update', [id]);
+    const underWay = store.record(fence, { status: statusOf(id, 1, 'Running'), events: [] });
+    await until('the write waits', 5_000, async () => {
+      const waiting = await sql(
+        db.superuserUrl,
+        `select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
+      );
+      return waiting.length > 0;
     });
+    await expire(ANN);
+    const beat = () => store.heartbeat({ id: BOB, name: 'bob', clusterId: null }, LONG_MS);
+    const standing = await beat();
+    assert.equal(standing.fences.length, 255);
+    assert.ok(!standing.fences.some((f) => f.shard === fence.shard));
+    await locker.query('rollback');
+    await locker.end();
+    await underWay;
+    assert.equal((await store.statuses([id]))[0]?.status.phase, 'Running', 'what was let in before is stored');
+    assert.equal((await beat()).fences.length, 256);
+    await assert.rejects(store.record(fence, { status: statusOf(id, 1, 'Degraded'), events: [] }), { kind: 'fenced' });
   });
 });
 
