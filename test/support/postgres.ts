@@ -177,10 +177,15 @@ export async function emptyDatabase(from = 'template0'): Promise<EmptyDatabase> 
   };
 }
 
+/** A migrated database with nothing in it, and no store that is open on it. */
+export async function emptyStore(): Promise<EmptyDatabase> {
+  template ??= makeTemplate();
+  return await emptyDatabase(await template);
+}
+
 /** A migrated database and a store on it, with a store id of its own. */
 export async function testDatabase(options: Partial<OpenOptions> = {}): Promise<TestDatabase> {
-  template ??= makeTemplate();
-  const { url, adminUrl, superuserUrl, name } = await emptyDatabase(await template);
+  const { url, adminUrl, superuserUrl, name } = await emptyStore();
   await sql(adminUrl, 'update bulkhead.store set id = gen_random_uuid()');
   const store = await openStore({ applicationName: 'test', ...options, url: options.url ?? url });
   return {
