@@ -64,7 +64,8 @@ const jobRevision = z
     const there = (['spec', 'removed', 'patch', 'cleared'] as const).filter((field) => entry[field] !== undefined);
     const [only] = there;
     if (only === undefined || there.length > 1 || !fields.some((field) => field === only)) {
-      ctx.addIssue({ code: 'custom', message: `expected exactly one of ${fields.join(', ')} in layer ${entry.layer}` });
+      const message = `expected exactly one of ${fields.join(', ')} beside it`;
+      ctx.addIssue({ code: 'custom', path: ['layer'], message });
     }
     if (entry.until !== undefined && (entry.layer !== 'oncall' || entry.patch === undefined)) {
       ctx.addIssue({ code: 'custom', path: ['until'], message: 'expected no end but for a patch of the layer oncall' });

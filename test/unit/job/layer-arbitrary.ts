@@ -10,7 +10,11 @@ import type { JobSpec } from '../../../src/job/spec.ts';
 
 type Fields = Record<string, fc.Arbitrary<unknown>>;
 
-const secret = fc.record({ name: fc.constantFrom('s', 't'), key: fc.constant('k') });
+/** As fast-check's, but the maps are ordinary ones, as a parser makes them. */
+const record = ((fields: Fields, constraints: object = {}) =>
+  fc.record(fields, { ...constraints, noNullPrototype: true })) as typeof fc.record;
+
+const secret = record({ name: fc.constantFrom('s', 't'), key: fc.constant('k') });
 const envName = fc.constantFrom('A', 'B', 'C', 'D');
 
 function entriesOf(name: fc.Arbitrary<string>, fields: readonly fc.Arbitrary<object>[]): fc.Arbitrary<unknown> {
@@ -36,29 +40,29 @@ function patchesOf(oneInNull: number, wholeOnly: boolean): fc.Arbitrary<SpecPatc
   const mapOf = (fields: Fields): fc.Arbitrary<SpecPatch> =>
     fc
       .tuple(
-        fc.record(Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, orNull(value)])), {
+        record(Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, orNull(value)])), {
           requiredKeys: [],
         }),
         fc.nat(oneInNull * 3),
       )
       .map(([map, n]) => (n === 0 ? { ...map, $replace: true } : map) as SpecPatch);
-  const partOf = (fields: Fields) => (wholeOnly ? fc.record(fields) : mapOf(fields));
+  const partOf = (fields: Fields) => (wholeOnly ? record(fields) : mapOf(fields));
 
   const value = fc.constantFrom('x', 'y');
   const env = entriesOf(envName, [
-    fc.record({ value: wholeOnly ? value : orNull(value) }),
-    fc.record({ secretKeyRef: partOf({ name: fc.constantFrom('s', 't'), key: fc.constant('k') }) }),
-    fc.record({ secretKeyRef: secret }),
+    record({ value: wholeOnly ? value : orNull(value) }),
+    record({ secretKeyRef: partOf({ name: fc.constantFrom('s', 't'), key: fc.constant('k') }) }),
+    record({ secretKeyRef: secret }),
   ]);
   const ports = entriesOf(fc.constantFrom('a', 'b', 'c'), [
-    fc.record({ port: fc.integer({ min: 1, max: wholeOnly ? 99 : 4 }) }),
+    record({ port: fc.integer({ min: 1, max: wholeOnly ? 99 : 4 }) }),
     partOf({ protocol: fc.constantFrom('TCP', 'UDP'), port: fc.integer({ min: 1, max: wholeOnly ? 99 : 4 }) }),
   ]);
   const probePort = fc.constantFrom<string | number>(...(wholeOnly ? [1, 2] : ['a', 1]));
   const probe = fc.oneof(
     partOf({ httpGet: partOf({ path: fc.constantFrom('/a', '/b'), port: probePort }) }),
     partOf({ tcpSocket: partOf({ port: probePort }), periodSeconds: seconds }),
-    partOf({ exec: fc.record({ command: fc.constantFrom(['a'], ['b', 'c']) }), timeoutSeconds: seconds }),
+    partOf({ exec: record({ command: fc.constantFrom(['a'], ['b', 'c']) }), timeoutSeconds: seconds }),
   );
   const resources = (cpu: readonly (string | number)[], memory: readonly string[]) =>
     mapOf({ cpu: fc.constantFrom(...cpu), memory: fc.constantFrom(...memory) });
@@ -90,16 +94,16 @@ export const patchArbitrary = patchesOf(6, false);
 /** As people write them, mostly. */
 const tamePatch = patchesOf(40, true);
 
-const specArbitrary = fc.record(
+const specArbitrary = record(
   {
-    container: fc.record(
+    container: record(
       {
         image: fc.constantFrom('r.example/a:1', 'other/c:1'),
         args: fc.constantFrom(['x'], ['z']),
         env: fc.uniqueArray(
           fc.oneof(
-            fc.record({ name: envName, value: fc.constantFrom('x', 'z') }),
-            fc.record({ name: envName, secretKeyRef: secret }),
+            record({ name: envName, value: fc.constantFrom('x', 'z') }),
+            record({ name: envName, secretKeyRef: secret }),
           ),
           { maxLength: 3, selector: (e) => e.name },
         ),
@@ -108,10 +112,10 @@ const specArbitrary = fc.record(
       },
       { requiredKeys: ['image'] },
     ),
-    workers: fc.record(
+    workers: record(
       {
         replicas: fc.integer({ min: 0, max: 12 }),
-        resources: fc.record({ limits: fc.constantFrom({ cpu: '1' }, { memory: '1Gi' }) }, { requiredKeys: [] }),
+        resources: record({ limits: fc.constantFrom({ cpu: '1' }, { memory: '1Gi' }) }, { requiredKeys: [] }),
       },
       { requiredKeys: [] },
     ),
@@ -119,12 +123,12 @@ const specArbitrary = fc.record(
   { requiredKeys: ['container'] },
 ) as fc.Arbitrary<unknown> as fc.Arbitrary<JobSpec>;
 
-const limitsArbitrary = fc.record(
+const limitsArbitrary = record(
   {
-    workers: fc.record(
+    workers: record(
       {
         replicas: fc.integer({ min: 2, max: 12 }),
-        resources: fc.record(
+        resources: record(
           { cpu: fc.constantFrom('1', '2', '4'), memory: fc.constantFrom('256Mi', '1Gi', '2Gi') },
           { requiredKeys: [] },
         ),
@@ -169,25 +173,23 @@ const layerPatch = fc.oneof({ weight: 9, arbitrary: tamePatch }, { weight: 1, ar
 const sometimes = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { freq: 3, nil: null });
 
 /** Goals of random layers; each layer is well formed, together they may not be. */
-export const goalArbitrary: fc.Arbitrary<Goal> = fc
-  .record({
-    all: sometimes(fc.tuple(layerPatch, limitsArbitrary)),
-    tenant: sometimes(fc.tuple(layerPatch, limitsArbitrary)),
-    spec: specArbitrary,
-    scaler: sometimes(layerPatch),
-    oncall: sometimes(layerPatch),
-    last: fc.nat(40),
-  })
-  .map(({ all, tenant, spec, scaler, oncall, last }) =>
-    goalOf(
-      {
-        job: revisionOf(1, last === 0 ? { kind: 'tombstone' } : { kind: 'spec', spec }),
-        scaler: scaler && revisionOf(2, { kind: 'patch', layer: 'scaler', patch: scaler }),
-        oncall:
-          last === 1
-            ? revisionOf(4, { kind: 'cleared', layer: 'oncall' })
-            : oncall && revisionOf(3, { kind: 'patch', layer: 'oncall', patch: oncall, until: null }),
-      },
-      { all: all && platformOf(null, 5, ...all), tenant: tenant && platformOf('ads', 6, ...tenant) },
-    ),
-  );
+export const goalArbitrary: fc.Arbitrary<Goal> = record({
+  all: sometimes(fc.tuple(layerPatch, limitsArbitrary)),
+  tenant: sometimes(fc.tuple(layerPatch, limitsArbitrary)),
+  spec: specArbitrary,
+  scaler: sometimes(layerPatch),
+  oncall: sometimes(layerPatch),
+  last: fc.nat(40),
+}).map(({ all, tenant, spec, scaler, oncall, last }) =>
+  goalOf(
+    {
+      job: revisionOf(1, last === 0 ? { kind: 'tombstone' } : { kind: 'spec', spec }),
+      scaler: scaler && revisionOf(2, { kind: 'patch', layer: 'scaler', patch: scaler }),
+      oncall:
+        last === 1
+          ? revisionOf(4, { kind: 'cleared', layer: 'oncall' })
+          : oncall && revisionOf(3, { kind: 'patch', layer: 'oncall', patch: oncall, until: null }),
+    },
+    { all: all && platformOf(null, 5, ...all), tenant: tenant && platformOf('ads', 6, ...tenant) },
+  ),
+);

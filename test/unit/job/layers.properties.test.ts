@@ -77,7 +77,7 @@ test(`${RUNS.toLocaleString('en-US')} random goals of five layers: the same ever
   const property = fc.property(goalArbitrary, (goal) => {
     const { content, layers, platform } = goal;
     counts[content.kind === 'refused' ? content.because : content.kind] += 1;
-    assert.deepEqual(effectiveGoal(structuredClone(layers), structuredClone(platform)), content);
+    assert.deepEqual(effectiveGoal(layers, platform), content);
     if (content.kind === 'refused') assert.ok(content.problems.length > 0);
     if (content.kind !== 'spec') return;
     assert.deepEqual(jobSpecSchema.parse(content.spec), content.spec);
