@@ -4,6 +4,7 @@ import pg from 'pg';
 import { clusterId, type JobId, type Revision, replicaId, revision, shardOf } from '../../src/job/ids.ts';
 import type { BrakeVerdict, Fence } from '../../src/ports/store.ts';
 import { sql, type TestDatabase, testDatabase } from '../support/postgres.ts';
+import { until } from '../support/until.ts';
 
 const ANN = replicaId('00000000-0000-4000-8000-00000000000a');
 const ORIGIN = { author: 'ann', source: 'cli', reason: 'test' } as const;
@@ -196,9 +197,34 @@ describe('the brake', () => {
   it('grants no more than the budget to many who ask at the same time', async () => {
     await create(40);
     const removals = await remove(40);
-    const verdicts = await Promise.all(removals.map(reserve));
-    assert.equal(verdicts.filter(({ kind }) => kind === 'granted').length, LEAST);
+    // The first one makes the others find the cells counted, so that they all come to the decision at once.
+    assert.equal((await reserve(removals[0])).kind, 'granted');
+    await Promise.all(removals.slice(1).map(reserve));
+    const verdicts = await kinds(removals);
+    assert.equal(verdicts.filter((kind) => kind === 'granted').length, LEAST);
     assert.equal((await db.store.brakeState()).waiting.length, 40 - LEAST);
+  });
+
+  it('decides one after the other: what another decision has not yet said may change the answer', async () => {
+    await create(2);
+    const [first, second] = await remove(2);
+    assert.ok(first && second);
+    const other = new pg.Client({ connectionString: db.superuserUrl });
+    await other.connect();
+    await other.query('begin');
+    await other.query('select from bulkhead.brake for update');
+    await other.query(
+      `insert into bulkhead.removal (job_id, revision, granted_at) select $1, generate_series(10, 12), clock_timestamp()`,
+      [first.id],
+    );
+    const verdict = reserve(second);
+    await until('the decision waits', 5_000, async () => {
+      const waiting = `select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`;
+      return (await admin(waiting)).length > 0;
+    });
+    await other.query('commit');
+    await other.end();
+    assert.equal((await verdict).kind, 'braked');
   });
 
   it('listens only to who holds the shard', async () => {
