@@ -209,6 +209,7 @@ describe('the brake', () => {
     await create(2);
     const [first, second] = await remove(2);
     assert.ok(first && second);
+    assert.equal((await reserve(first)).kind, 'granted');
     const other = new pg.Client({ connectionString: db.superuserUrl });
     await other.connect();
     await other.query('begin');
