@@ -19,6 +19,8 @@ export function foresee(goal: Goal | null, { job, content }: GoalChange): GoalRe
       ? { job: name, id: null, revision: null, outcome: 'absent' }
       : { job: name, id: null, revision: revision(1), outcome: 'created' };
   }
+  const isRemoved = goal.layers.job.content.kind === 'tombstone';
+  if (isRemoved && content.kind === 'tombstone') return { job: name, id: null, revision: null, outcome: 'absent' };
   const before = goal.layers[layerOf(content)]?.content ?? { kind: 'cleared', layer: layerOf(content) };
   const { id } = goal.job;
   if (canonicalJson(before) === canonicalJson(content)) {
@@ -26,8 +28,7 @@ export function foresee(goal: Goal | null, { job, content }: GoalChange): GoalRe
   }
   const next = revision(goal.revision + 1);
   if (content.kind === 'tombstone') return { job: name, id, revision: next, outcome: 'removed' };
-  const isBack = content.kind === 'spec' && goal.layers.job.content.kind === 'tombstone';
-  return { job: name, id, revision: next, outcome: isBack ? 'restored' : 'configured' };
+  return { job: name, id, revision: next, outcome: isRemoved && content.kind === 'spec' ? 'restored' : 'configured' };
 }
 
 function layersAfter(goal: Goal | null, written: JobRevision): JobLayers | null {

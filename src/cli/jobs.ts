@@ -43,18 +43,21 @@ export async function requireGoal(store: Catalog, job: JobName): Promise<Goal> {
   if (wanted) return wanted;
   const leaving = (await listGoals(store, job.tenant)).filter((goal) => goal.job.name === job.name).at(-1);
   if (leaving) return leaving;
-  throw new CliError(notFound(job, await store.list()));
+  throw await missing(store, job);
 }
 
 /** The job of that name, not one that is removed. @throws CliError */
 export async function requireWanted(store: GoalCatalog, job: JobName): Promise<Goal> {
   const wanted = await store.find(job);
   if (wanted) return wanted;
+  throw await missing(store, job);
+}
+
+async function missing(store: GoalCatalog, job: JobName): Promise<CliError> {
   const name = jobName(job);
-  if (await store.findRemoved(job)) {
-    throw new CliError(`${name} is removed; bring it back with: bulkhead undelete ${name}`);
-  }
-  throw new CliError(notFound(job, await store.list()));
+  return (await store.findRemoved(job))
+    ? new CliError(`${name} is removed; bring it back with: bulkhead undelete ${name}`)
+    : new CliError(notFound(job, await store.list()));
 }
 
 /** The job of that name, or one that had it and whose name is still kept. @throws CliError when there is neither */

@@ -51,6 +51,6 @@ async function status(context: Context): Promise<void> {
 export function addStatusCommand(program: Command): void {
   program
     .command('status')
-    .description('Tell in four lines whether the store, an operator and the cluster are there, and how the jobs stand')
+    .description('Tell in a few lines whether the store, an operator and the cluster are there, and how the jobs stand')
     .action(action<GlobalOptions>(status));
 }

@@ -45,14 +45,17 @@ async function plansOf(
 ): Promise<Foreseen[]> {
   const platform = await platformsOf(await context.store());
   const foreseen: Foreseen[] = [];
+  let unreachable: LivePlan | null = null;
   // One after the other: a file may hold thousands of jobs, and each look asks for a dozen lists.
   for (const [index, receipt] of receipts.entries()) {
     const change = changes[index];
     const goal = goals.get(jobName(receipt.job)) ?? null;
     const after = change && goalAfter(goal, change, receipt, origin, platform(receipt.job.tenant));
     if (!after || receipt.outcome === 'unchanged' || receipt.outcome === 'absent') continue;
-    const plan = await livePlan(context, after);
-    const steps = plan.kind === 'unknown' ? await planFromNothing(context, after) : null;
+    // A cluster that does not answer is not asked again for each of the others.
+    const plan: LivePlan = unreachable ?? (await livePlan(context, after));
+    unreachable = plan.kind === 'unknown' ? plan : null;
+    const steps = unreachable && (await planFromNothing(context, after));
     foreseen.push({ receipt, plan, fromNothing: steps && { kind: 'planned', contextName: '', steps } });
   }
   return foreseen;
@@ -99,7 +102,16 @@ function serverText(receipts: readonly GoalReceipt[], foreseen: readonly Foresee
   );
 }
 
-async function foreseeAll(context: Context, change: Change, { dryRun, output }: WriteOptions): Promise<GoalReceipt[]> {
+/** The change with the removed jobs that it would bring back. */
+async function withRemoved(store: GoalCatalog, change: Change): Promise<Change> {
+  const missing = change.changes.filter(({ job }) => !change.goals.has(jobName(job)));
+  const removed = await Promise.all(missing.map(({ job }) => store.findRemoved(job)));
+  const goals = removed.flatMap((it) => (it ? [[jobName(it.goal.job), it.goal] as const] : []));
+  return { ...change, goals: new Map([...change.goals, ...goals]) };
+}
+
+async function foreseeAll(context: Context, given: Change, { dryRun, output }: WriteOptions): Promise<GoalReceipt[]> {
+  const change = await withRemoved(await context.store(), given);
   const { changes, origin, goals } = change;
   if (dryRun === 'client') {
     const receipts = changes.map((it) => foresee(goals.get(jobName(it.job)) ?? null, it));

@@ -7,7 +7,9 @@ import { join, resolve } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
-import { clusterId } from '../../src/job/ids.ts';
+import { encodeFence, FENCE_PATH } from '../../src/cluster/epoch-fence-data.ts';
+import { type Epoch, parseEpoch } from '../../src/job/epoch.ts';
+import { clusterId, shard } from '../../src/job/ids.ts';
 import { cellNamespace } from '../../src/plan/names.ts';
 import { LABELS, MANAGER } from '../../src/plan/objects.ts';
 import { applyJob } from '../support/operator.ts';
@@ -235,6 +237,72 @@ describe('orphans', () => {
       new RegExp(
         `^error: context stub leads to cluster ${CLUSTER}, but the jobs live in cluster ${OTHER_CLUSTER} \\(context former`,
       ),
+    );
+  });
+});
+
+describe('apply --dry-run=server', () => {
+  it('shows the plan from a look at the cell just now', async () => {
+    const path = join(folder, 'dry.yaml');
+    await writeFile(
+      path,
+      'apiVersion: bulkhead.dev/v1alpha1\nkind: StreamJob\nmetadata: {name: dry, namespace: ads}\nspec: {container: {image: "app:1"}}\n',
+    );
+    const { exitCode, stdout, stderr } = await bulkhead('apply', '-f', path, '--dry-run=server');
+    assert.equal(exitCode, 0, stderr);
+    assert.match(
+      stdout,
+      /^streamjob\/dry created \(server dry run\) \(tenant ads, revision 1\)\n {2}From a look at the cluster just now \(context stub\):\n {4}create Namespace bh-ads-dry-\w+: revision 1 needs it/,
+    );
+    assert.deepEqual(
+      asked.filter((call) => !call.startsWith('GET')),
+      [],
+      'nothing is written',
+    );
+  });
+});
+
+describe('store confirm', () => {
+  const SYSTEM = '7000000000000000009';
+  const fenceAt = (epoch: string): Answer =>
+    json({
+      metadata: { resourceVersion: '1' },
+      data: { [database.store.storeId]: encodeFence(new Map([[shard(7), parseEpoch(epoch) as Epoch]])) },
+    });
+
+  it('says that there is nothing to confirm where the fence is not ahead', async () => {
+    answers[FENCE_PATH] = json({ metadata: { resourceVersion: '1' } });
+    const { exitCode, stdout, stderr } = await bulkhead('store', 'confirm', '--reason', 'x');
+    assert.deepEqual([exitCode, stdout], [0, '']);
+    assert.equal(stderr, 'Nothing to confirm: the fence of context stub says nothing about this store.\n');
+    assert.match((await bulkhead('store', 'confirm', '--reason', 'x')).stderr, /^Nothing to confirm/);
+  });
+
+  it('shows both sides, asks, and lets the store go on above the fence', async () => {
+    answers[FENCE_PATH] = fenceAt(`${SYSTEM}/3/40`);
+    const asks = await bulkhead('store', 'confirm', '--reason', 'restored from backup');
+    assert.equal(asks.exitCode, 1);
+    assert.match(
+      asks.stderr,
+      /^This store: +Postgres at .*\nThe fence: +of context stub .* system 7000000000000000009, timeline 3: 1 of 256 shards, epochs up to 40\nBehind: +1 shard; shard 7 is at \d+\/1\/\d+ here and at 7000000000000000009\/3\/40 there\nerror: .* Go on\? There is no terminal to ask on: say --yes/,
+    );
+    assert.equal(await database.store.followsSystem(SYSTEM), false);
+    const done = await bulkhead('store', 'confirm', '--reason', 'restored from backup', '--yes');
+    assert.equal(done.stdout, 'store confirmed: 1 shard goes on from the fence of context stub\n', done.stderr);
+    assert.equal(await database.store.followsSystem(SYSTEM), true);
+    await asReplica(database.store, async (_fenceOf, fences) => {
+      assert.equal(fences.find((fence) => fence.shard === 7)?.epoch.n, 41);
+    });
+    const again = await bulkhead('store', 'confirm', '--reason', 'x');
+    assert.equal(again.stderr, 'Nothing to confirm: this store is not behind the fence of context stub.\n');
+  });
+
+  it('of a cluster without a fence says what to install', async () => {
+    const { exitCode, stderr } = await bulkhead('store', 'confirm', '--reason', 'x');
+    assert.equal(exitCode, 1);
+    assert.match(
+      stderr,
+      /^error: .*the cluster has no fence \(ConfigMap bulkhead-system\/bulkhead-fence\); install it with: kubectl apply/,
     );
   });
 });

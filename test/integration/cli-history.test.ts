@@ -152,6 +152,14 @@ describe('history', () => {
 
   it('apply of a job that was removed lately restores it, and says so', async () => {
     await bulkhead(['delete', 'past/h']);
+    assertSentence(
+      await bulkhead(['explain', 'past/h']),
+      /past\/h is removed; bring it back with: bulkhead undelete past\/h/,
+    );
+    for (const mode of ['client', 'server']) {
+      const dry = await apply(job('h', 'past', image(5)), `--dry-run=${mode}`);
+      assert.match(dry.stdout, /^streamjob\/h restored \((server )?dry run\) \(tenant past, revision 9\)\n/);
+    }
     assert.equal((await apply(job('h', 'past', image(5)))).stdout, 'streamjob/h restored (tenant past, revision 9)\n');
   });
 

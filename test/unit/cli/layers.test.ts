@@ -95,6 +95,7 @@ test('what a change would make of a goal is foreseen as the store answers it', (
   assert.deepEqual(outcome(plain, { kind: 'tombstone' }), ['removed', 4]);
   assert.deepEqual(outcome(null, { kind: 'tombstone' }), ['absent', null]);
   assert.deepEqual(outcome(tombstoneOf(plain), spec), ['restored', 5]);
+  assert.deepEqual(outcome(tombstoneOf(plain), { kind: 'tombstone' }), ['absent', null]);
   assert.deepEqual(outcome(plain, { kind: 'cleared', layer: 'oncall' }), ['unchanged', 3]);
   assert.deepEqual(outcome(goal, { kind: 'cleared', layer: 'oncall' }), ['configured', 7]);
 });

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { month } from '../../../src/cli/archive.ts';
 import { author } from '../../../src/cli/context.ts';
-import { duration, parseJob, tenantOf, wholeNumber } from '../../../src/cli/options.ts';
+import { duration, parseJob, parseJobAt, tenantOf, wholeNumber } from '../../../src/cli/options.ts';
 import { healthAddress } from '../../../src/cli/run-command.ts';
 
 test('times are read as Go reads them', () => {
@@ -33,6 +34,20 @@ test('what names no job, or two tenants, is said to do so', () => {
   assert.throws(() => parseJob('Clicks', {}), /cannot be the name of a job: expected at most 63/);
   assert.throws(() => parseJob('/clicks', {}), /cannot be a tenant/);
   assert.throws(() => parseJob('clicks', { namespace: '' }), /cannot be a tenant/);
+});
+
+test('a revision of a job is named behind an @', () => {
+  assert.deepEqual(parseJobAt('ads/clicks@12', {}), { job: { tenant: 'ads', name: 'clicks' }, revision: 12 });
+  assert.deepEqual(parseJobAt('clicks', {}), { job: { tenant: 'default', name: 'clicks' }, revision: null });
+  for (const wrong of ['clicks@', 'clicks@0', 'clicks@1.5', 'clicks@x', 'clicks@1@2', 'clicks@-1']) {
+    assert.throws(() => parseJobAt(wrong, {}), /names no revision: expected JOB@3/);
+  }
+});
+
+test('a month begins at midnight in UTC', () => {
+  assert.equal(month('2026-03').toISOString(), '2026-03-01T00:00:00.000Z');
+  for (const wrong of ['2026', '2026-13', '2026-00', '26-03', '2026-03-01'])
+    assert.throws(() => month(wrong), /2026-03/);
 });
 
 test('lists are of one tenant, unless all are asked for', () => {
