@@ -92,12 +92,13 @@ export function checkDocument<T>(plain: PlainDocument, definition: Definition<T>
   }
   const foreign = foreignFindings(root, kind);
   if (foreign.length > 0) return { value: null, findings: foreign };
-  const spelling = correctSpelling(plain, schema);
-  const parsed = schema.safeParse(root);
-  if (parsed.success && spelling.length === 0 && plain.refused.length === 0) {
-    const findings = definition.furtherFindings?.(parsed.data) ?? [];
-    return { value: findings.length === 0 ? parsed.data : null, findings };
+  const asWritten = schema.safeParse(root);
+  if (asWritten.success && plain.refused.length === 0) {
+    const findings = definition.furtherFindings?.(asWritten.data) ?? [];
+    return { value: findings.length === 0 ? asWritten.data : null, findings };
   }
+  const spelling = correctSpelling(plain, schema);
+  const parsed = spelling.length === 0 ? asWritten : schema.safeParse(root);
   const described = (parsed.error?.issues ?? []).flatMap((issue) => describeIssue(issue, root, schema));
   const unsaid = described.filter(({ path }) => !plain.refused.some((other) => isInside(path, other)));
   const own = withoutConsequences(unsaid);

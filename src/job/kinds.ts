@@ -9,10 +9,10 @@ export const PLATFORM_KIND = 'Platform';
 const COMMANDS: Readonly<Record<string, string>> = {
   [KIND]: 'bulkhead apply -f',
   [PLATFORM_KIND]: 'bulkhead platform apply -f',
-  Store: 'bulkhead import',
-  PlatformHistory: 'bulkhead import',
-  JobHistory: 'bulkhead import',
-  StoreEnd: 'bulkhead import',
+  Store: 'bulkhead import -f',
+  PlatformHistory: 'bulkhead import -f',
+  JobHistory: 'bulkhead import -f',
+  StoreEnd: 'bulkhead import -f',
 };
 
 /**

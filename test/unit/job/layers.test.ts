@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import type { GoalContent, JobLayers, LayerContent, PlatformLayers } from '../../../src/job/goal.ts';
 import { asOf, effectiveGoal, mergeLayers } from '../../../src/job/layers.ts';
 import { isImageUnder } from '../../../src/job/limits.ts';
@@ -132,6 +133,20 @@ for (const [reason, layers, expected] of CONTRADICTIONS) {
 test('a request above a built-in limit is right where a layer below says a higher limit', () => {
   const job = { ...SPEC, workers: { resources: { requests: { memory: '1Gi' } } } };
   assert.equal(goalOf({ all: { workers: { resources: { limits: { memory: '2Gi' } } } }, job }).kind, 'spec');
+});
+
+test('whatever an older version stored becomes a goal or a refusal; nothing is thrown', () => {
+  const anyMap = fc.dictionary(
+    fc.constantFrom('container', 'workers', 'env', 'name'),
+    fc.jsonValue(),
+  ) as fc.Arbitrary<SpecPatch>;
+  fc.assert(
+    fc.property(anyMap, anyMap, anyMap, (spec, oncall, all) => {
+      const goal = goalOf({ job: { ...SPEC, ...spec } as unknown as JobSpec, oncall, all });
+      assert.ok(goal.kind === 'spec' || (goal.kind === 'refused' && goal.problems.length > 0));
+    }),
+    { numRuns: 500 },
+  );
 });
 
 const held = (layers: Said, all: PlatformLimits, tenant: PlatformLimits | null = null): string =>
