@@ -32,8 +32,10 @@ describe('bulkhead database', () => {
     assert.match(started.stderr, new RegExp(`Postgres runs on 127.0.0.1:${port}`));
     assert.match((await bulkhead(['database', 'start'], env)).stderr, /runs already/);
     const url = await bulkhead(['database', 'url'], env);
-    assert.match(url.stdout, new RegExp(`^postgres://bulkhead:[\\w-]{43}@127.0.0.1:${port}/bulkhead$`));
-    assert.match((await bulkhead(['migrate'], env)).stderr, /was migrated: 0001_goals\.sql/);
+    assert.match(url.stdout, new RegExp(`^postgres://bulkhead_app:[\\w-]{43}@127.0.0.1:${port}/bulkhead$`));
+    const admin = await bulkhead(['database', 'url', '--admin'], env);
+    assert.match(admin.stdout, new RegExp(`^postgres://bulkhead:[\\w-]{43}@127.0.0.1:${port}/bulkhead$`));
+    assert.match((await bulkhead(['migrate'], env)).stderr, /was migrated: 0001_goals\.sql, 0002_/);
     assert.match((await bulkhead(['migrate'], env)).stderr, /is up to date/);
     const running = await bulkhead(['database', 'status'], env);
     assert.equal(running.exitCode, 0);
@@ -45,16 +47,25 @@ describe('bulkhead database', () => {
 });
 
 describe('connecting', () => {
-  it("to a user's own empty database migrates it and says so, once", async () => {
-    const { url } = await emptyDatabase();
+  it("to a user's own empty database migrates it as its owner and says so, once", async () => {
+    const { url, adminUrl } = await emptyDatabase();
     const said: string[] = [];
+    const log = (line: string) => said.push(line);
     for (let n = 0; n < 2; n += 1) {
-      const store = await connect({ databaseUrl: url, applicationName: 'test', log: (line) => said.push(line) });
+      const store = await connect({ databaseUrl: url, adminUrl, applicationName: 'test', log });
       assert.deepEqual(await store.list(), []);
       await store.close();
     }
     assert.equal(said.length, 1);
-    assert.match(said[0] ?? '', /^Migrated Postgres at 127\.0\.0\.1:\d+ .*: 0001_goals\.sql\.$/);
-    assert.ok(!said[0]?.includes(new URL(url).password));
+    assert.match(said[0] ?? '', /^Migrated Postgres at 127\.0\.0\.1:\d+ .*: 0001_goals\.sql, 0002_[a-z_]+\.sql\.$/);
+    for (const secret of [url, adminUrl]) assert.ok(!said[0]?.includes(new URL(secret).password));
+  });
+
+  it('to one that is not migrated with the role of run time alone says whose URL is lacking', async () => {
+    const { url } = await emptyDatabase();
+    await assert.rejects(connect({ databaseUrl: url, applicationName: 'test', log: () => undefined }), {
+      kind: 'configuration',
+      message: /its role may not do this .*: set DATABASE_ADMIN_URL to the URL of the owner/,
+    });
   });
 });

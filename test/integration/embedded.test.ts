@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { basename, dirname, join, resolve } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
@@ -11,6 +11,7 @@ import { StoreError } from '../../src/ports/store.ts';
 import { findFreePort, isReachable } from '../../src/store/embedded/port.ts';
 import { type EmbeddedOptions, embeddedStatus, ensureEmbedded, stopEmbedded } from '../../src/store/embedded.ts';
 import { ownFolder, sql } from '../support/postgres.ts';
+import { until } from '../support/until.ts';
 
 const CHECKOUT = resolve(import.meta.dirname, '../..');
 const run = promisify(execFile);
@@ -51,13 +52,16 @@ describe('the embedded Postgres', () => {
     const again = await ensureEmbedded({ ...options, log: (line) => said.push(line) });
     assert.deepEqual([first.started, again.started, again.url], [true, false, first.url]);
     assert.match(said.join('\n'), /^Making a Postgres database in .*\nPostgres runs on .* ready after [\d.]+ s\)\.$/);
-    assert.deepEqual(
-      await sql(first.url, 'select current_user, fsync from (select current_setting($1) fsync)', ['fsync']),
-      [{ current_user: 'bulkhead', fsync: 'on' }],
-    );
-    const rights = await sql(first.url, 'select rolsuper, rolcreaterole from pg_roles where rolname = current_user');
-    assert.deepEqual(rights, [{ rolsuper: false, rolcreaterole: false }], 'its role owns the database, not the server');
-    assert.equal((await stat(join(options.folder, 'password'))).mode & 0o777, 0o600);
+    const whoAmI = `select current_user as role, rolsuper, rolcreaterole, current_setting('fsync') as fsync,
+      pg_get_userbyid(datdba) = current_user as owns from pg_roles, pg_database
+      where rolname = current_user and datname = current_database()`;
+    const ordinary = { rolsuper: false, rolcreaterole: false, fsync: 'on' };
+    assert.deepEqual(await sql(first.url, whoAmI), [{ role: 'bulkhead_app', ...ordinary, owns: false }]);
+    assert.deepEqual(await sql(first.adminUrl, whoAmI), [{ role: 'bulkhead', ...ordinary, owns: true }]);
+    assert.equal(first.appRole, 'bulkhead_app');
+    for (const file of ['password', 'app-password', 'superuser-password']) {
+      assert.equal((await stat(join(options.folder, file))).mode & 0o777, 0o600);
+    }
   });
 
   it('is made whole or not at all: a command killed half-way leaves nothing that stands in the way', async (t) => {
@@ -133,22 +137,22 @@ describe('an embedded Postgres that was made', () => {
   it('keeps data, port and password when it is stopped and started', async () => {
     const { folder } = options;
     const first = await ensureEmbedded({ folder });
-    await sql(first.url, 'create table kept as select 1 as n');
+    await sql(first.adminUrl, 'create table kept as select 1 as n');
     assert.equal(await stopEmbedded({ folder }), true);
     assert.equal((await embeddedStatus({ folder })).state, 'stopped');
     assert.equal(await stopEmbedded({ folder }), false);
     const second = await ensureEmbedded({ folder });
     assert.deepEqual([second.started, second.url], [true, first.url]);
-    assert.deepEqual(await sql(second.url, 'select n from kept'), [{ n: 1 }]);
+    assert.deepEqual(await sql(second.adminUrl, 'select n from kept'), [{ n: 1 }]);
   });
 
   it('comes back after a SIGKILL of the server, with everything that was committed', async () => {
-    const { url } = await ensureEmbedded(options);
-    await sql(url, 'create table committed as select 1 as n');
+    const { adminUrl } = await ensureEmbedded(options);
+    await sql(adminUrl, 'create table committed as select 1 as n');
     process.kill(await pidOf(options), 'SIGKILL');
     const { started } = await ensureEmbedded(options);
     assert.equal(started, true);
-    assert.deepEqual(await sql(url, 'select n from committed'), [{ n: 1 }]);
+    assert.deepEqual(await sql(adminUrl, 'select n from committed'), [{ n: 1 }]);
   });
 
   it('starts although its old pid belongs to another program by now', async () => {
@@ -166,7 +170,7 @@ describe('an embedded Postgres that was made', () => {
     await assert.rejects(ensureEmbedded({ ...options, port: options.port + 1 }), /runs on port \d+, not on/);
   });
 
-  it('listens on further addresses when asked to, remembers them, and lets only its own role in there', async () => {
+  it('listens on further addresses when asked to, remembers them, and lets only the role of run time in there', async () => {
     const first = await ensureEmbedded(options);
     assert.equal(await isReachable('127.0.0.2', options.port), false);
     const second = await ensureEmbedded({ ...options, listen: ['127.0.0.2'] });
@@ -179,11 +183,49 @@ describe('an embedded Postgres that was made', () => {
     );
     assert.deepEqual(rules, [
       { database: ['all'], user_name: ['all'], address: '127.0.0.1', auth_method: 'scram-sha-256' },
-      { database: ['bulkhead'], user_name: ['bulkhead'], address: 'all', auth_method: 'scram-sha-256' },
+      { database: ['bulkhead'], user_name: ['bulkhead_app'], address: 'all', auth_method: 'scram-sha-256' },
     ]);
     await stopEmbedded(options);
     await ensureEmbedded(options);
     assert.equal(await isReachable('127.0.0.2', options.port), true);
+  });
+
+  /** Makes the folder what an earlier version left: one role, which also comes in from the further addresses. */
+  async function makeOld(): Promise<void> {
+    const { superuserUrl } = await ensureEmbedded(options);
+    await sql(superuserUrl, 'drop owned by bulkhead_app');
+    await sql(superuserUrl, 'drop role bulkhead_app');
+    await rm(join(options.folder, 'app-password'));
+    const hba = join(options.folder, 'pg_hba.conf');
+    await writeFile(hba, (await readFile(hba, 'utf8')).replaceAll('bulkhead_app', 'bulkhead'));
+    await sql(superuserUrl, 'select pg_reload_conf()');
+  }
+
+  it('by an earlier version, with one role, is given the other in place: while it runs, and when it starts', async () => {
+    const { adminUrl } = await ensureEmbedded({ ...options, listen: ['127.0.0.2'] });
+    await sql(adminUrl, 'create table older as select 1 as n');
+    for (const running of [true, false]) {
+      await makeOld();
+      if (!running) await stopEmbedded(options);
+      const said: string[] = [];
+      const server = await ensureEmbedded({ ...options, log: (line) => said.push(line) });
+      assert.equal(server.started, !running);
+      assert.match(said.join('\n'), /Adding the role bulkhead_app/);
+      assert.equal(server.adminUrl, adminUrl, 'nothing else is changed');
+      assert.deepEqual(await sql(server.adminUrl, 'select n from older'), [{ n: 1 }]);
+      const from = new URL(server.url);
+      from.hostname = '127.0.0.2';
+      // A server that runs reads its rules again a moment after it was told to.
+      await until('the role comes in', 5_000, () => sql(from.href, 'select 1').catch(() => null));
+    }
+  });
+
+  it('and lost the file of a role that is there, as after a crash while it was made, makes it anew', async () => {
+    await ensureEmbedded(options);
+    await rm(join(options.folder, 'app-password'));
+    const server = await ensureEmbedded(options);
+    assert.deepEqual(await sql(server.url, 'select current_user as role'), [{ role: 'bulkhead_app' }]);
+    assert.equal((await ensureEmbedded(options)).url, server.url);
   });
 
   it("refuses an address that is not this machine's, and leaves a running server alone", async () => {
