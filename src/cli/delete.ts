@@ -71,7 +71,8 @@ async function requireMeant(store: Store, jobs: readonly JobName[], options: Del
       ? ' of all tenants'
       : ` of tenant ${options.namespace}`;
   const forecast = removalForecast(await store.brakeState(), jobs.length);
-  const question = `Delete ${countOf(jobs)}${where} with their cells and everything in them (${namesText(jobs)})?`;
+  const what = jobs.length === 1 ? 'its cell and everything in it' : 'their cells and everything in them';
+  const question = `Delete ${countOf(jobs)}${where} with ${what} (${namesText(jobs)})?`;
   await requireYes(`${forecast} ${question}`, options);
 }
 

@@ -1,4 +1,5 @@
 import { canonicalJson, type Json } from '../job/canonical.ts';
+import { REMOVE } from '../job/merge.ts';
 import { formatPath, type Path } from '../job/problem.ts';
 
 /** What differs between two values, field by field, for people. Pure. */
@@ -53,11 +54,20 @@ export function fieldChanges(before: Json | undefined, after: Json | undefined, 
   });
 }
 
-/** What a patch says, field by field; lists stay together. null takes a field away, as `merge` has it. */
-export const patchFields = (patch: Json, path = ''): FieldChange[] =>
-  isMap(patch) && Object.keys(patch).length > 0
+/** What a patch says, field by field. null and `$remove` take away, as `merge` has it. */
+export function patchFields(patch: Json, path = ''): FieldChange[] {
+  const entries = byName(patch);
+  if (entries) return Object.entries(entries).flatMap(([name, entry]) => entryFields(entry, `${path}${inList(name)}`));
+  return isMap(patch) && Object.keys(patch).length > 0
     ? Object.entries(patch).flatMap(([key, inner]) => patchFields(inner, path === '' ? key : `${path}.${key}`))
     : [{ path, before: undefined, after: patch ?? undefined }];
+}
+
+/** An entry of a list whose name stands in its path. */
+function entryFields(entry: Json, path: string): FieldChange[] {
+  const { name: _name, ...rest } = isMap(entry) ? entry : {};
+  return rest[REMOVE] === true ? [{ path, before: undefined, after: undefined }] : patchFields(rest, path);
+}
 
 /** A value on one line, cut when it is long. */
 export function shortValue(value: Json): string {

@@ -73,6 +73,14 @@ test('entries of lists are compared by their names, wherever they stand', () => 
   );
 });
 
+test('a patch of a list with names says which entry it sets and which it takes away', () => {
+  const env = [
+    { name: 'LOG', value: 'debug' },
+    { name: 'OLD', $remove: true },
+  ];
+  assert.equal(patchText({ container: { env } }), 'container.env[LOG].value=debug, -container.env[OLD]');
+});
+
 test('a long patch is cut, in values and in number', () => {
   const patch = { a: 'x'.repeat(100), b: { c: 1, d: null }, e: [1, 2], f: {} };
   assert.equal(patchText(patch), `a=${'x'.repeat(40)}…, b.c=1, -b.d and 2 more`);
