@@ -13,6 +13,7 @@ import { ensureEmbedded } from '../../src/store/embedded.ts';
 import { operatorImage, workerImage } from '../cluster/images/index.ts';
 import type { KindCluster } from '../cluster/index.ts';
 import { auditMark, auditSince } from '../support/audit.ts';
+import { BREAK_GLASS_FLAGS } from '../support/break-glass.ts';
 import { bulkheadOn, type Command, kubectlOn, leaveKind, podsIn, sharedKind } from '../support/end-to-end.ts';
 import { connect } from '../support/operator.ts';
 import { ownFolder } from '../support/postgres.ts';
@@ -178,13 +179,14 @@ describe('the operator in a cluster', { timeout: 10 * 60_000 }, () => {
   async function install(databaseUrl: string): Promise<void> {
     const url = new URL(databaseUrl);
     url.hostname = cluster.hostAddress;
-    await kubectl('apply', '-f', 'manifests/base/namespace.yaml');
+    await kubectl('apply', '-f', 'manifests/admission/namespace.yaml');
     await kubectl('-n', SYSTEM, 'create', 'secret', 'generic', 'bulkhead-database', `--from-literal=url=${url.href}`);
     await kubectl('apply', '-k', WORK_DIR);
   }
 
   async function uninstall(): Promise<void> {
-    await kubectl('delete', '-k', WORK_DIR, '--ignore-not-found');
+    // The fence is kept against everybody else.
+    await kubectl('delete', '-k', WORK_DIR, '--ignore-not-found', ...BREAK_GLASS_FLAGS);
   }
 
   async function available(): Promise<void> {

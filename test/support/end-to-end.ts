@@ -3,7 +3,7 @@ import { listSchema } from '../../src/cluster/decode.ts';
 import type { Transport } from '../../src/cluster/transport.ts';
 import type { ObservedPod } from '../../src/plan/observation.ts';
 import { reducePod } from '../../src/plan/pods.ts';
-import { type KindCluster, kindDown, kindUp } from '../cluster/kind/index.ts';
+import { down, type KindCluster, up } from '../cluster/index.ts';
 import { localkube } from '../cluster/localkube.ts';
 import { run } from '../cluster/progress.ts';
 
@@ -17,13 +17,13 @@ export const KEEP = process.env.BULKHEAD_KEEP === '1';
 
 /** The cluster that all end-to-end tests share, with these images in it. */
 export async function sharedKind(images: readonly string[]): Promise<KindCluster> {
-  const cluster = await kindUp();
+  const cluster = await up('kind');
   await cluster.loadImages(images);
   return cluster;
 }
 
 export async function leaveKind(): Promise<void> {
-  if (!KEEP) await kindDown();
+  if (!KEEP) await down('kind');
 }
 
 /** Runs a command to its end. @returns its stdout. @throws CommandError with what it said when it fails */
