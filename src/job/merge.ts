@@ -43,8 +43,8 @@ const own = (map: JsonMap, field: string): Json | undefined => (Object.hasOwn(ma
 
 /** Fields of a group that excludes each other, when a map at this place sets one of them; else none. */
 function excludedAt(map: JsonMap, at: string): readonly string[] {
-  const group = EXCLUSIVE_FIELDS.get(at) ?? [];
-  return group.some((field) => (own(map, field) ?? null) !== null) ? group : [];
+  const group = EXCLUSIVE_FIELDS.get(at);
+  return group?.some((field) => (own(map, field) ?? null) !== null) ? group : [];
 }
 
 /** A map with nulls for what the fields that it sets exclude. */
@@ -58,9 +58,10 @@ function composeMaps(first: JsonMap, second: JsonMap, at: string): JsonMap {
   const [before, after] = [isReplaced ? {} : withExclusions(first, at), withExclusions(second, at)];
   const composed: Record<string, Json> = {};
   for (const field of [...Object.keys(before), ...Object.keys(after)]) {
-    const [low, high] = [own(before, field), own(after, field)];
-    if (!isField(field) || Object.hasOwn(composed, field) || (low === undefined && high === undefined)) continue;
-    composed[field] = composeValues(low, high, childPath(at, field));
+    if (!isField(field) || Object.hasOwn(composed, field)) continue;
+    const low = own(before, field);
+    const high = own(after, field);
+    if (low !== undefined || high !== undefined) composed[field] = composeValues(low, high, childPath(at, field));
   }
   // As people write it, without the nulls that follow from what is set.
   for (const field of excludedAt(composed, at)) if (composed[field] === null) delete composed[field];

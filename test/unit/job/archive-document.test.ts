@@ -136,7 +136,7 @@ const archiveArbitrary: fc.Arbitrary<WholeArchive> = fc
     })),
   }));
 
-const RUNS = 200;
+const RUNS = 80;
 test(`${RUNS} random stores are written and read back as they were, to the microsecond, wherever the text is cut; and again the text is the same`, async () => {
   const property = fc.asyncProperty(archiveArbitrary, fc.integer({ min: 1, max: 2000 }), async (archive, size) => {
     const text = await write(archive);

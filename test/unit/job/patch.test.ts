@@ -114,6 +114,6 @@ test('whatever patches are composed, the result is a patch that can be stored', 
       const both = compose(first, second);
       assert.deepEqual(parsePatch(both), { patch: both, problems: [] });
     }),
-    { numRuns: 1000 },
+    { numRuns: 500 },
   );
 });

@@ -143,6 +143,6 @@ test('what is written is read back the same', () => {
         assert.deepEqual([read?.tenant, read?.content], [scope.tenant, scope.content]);
       }
     }),
-    { numRuns: 200 },
+    { numRuns: 60 },
   );
 });
