@@ -53,6 +53,7 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const LOCK_TIMEOUT_MS = 2_000;
 const LOCK_PAUSE_MS = 1_000;
 const LOCK_NOT_AVAILABLE = '55P03';
+const INSUFFICIENT_PRIVILEGE = '42501';
 /** The version that brought partitions and a role for run time. */
 const UPKEEP_SINCE = 2;
 const PARTITIONS_AHEAD = 12;
@@ -138,6 +139,12 @@ async function makeBookkeeping(sql: Sql): Promise<void> {
   await sql.query(`comment on table bulkhead.migration is 'The files of src/store/migrations that were applied.'`);
 }
 
+/** SQLSTATE of what the database said. */
+function codeOf(error: unknown): unknown {
+  const cause = error instanceof StoreError ? error.cause : null;
+  return cause instanceof Error && 'code' in cause ? cause.code : null;
+}
+
 /**
  * Does `work` while nobody else migrates, and in a transaction that waits for no lock on a table for long: the operators
  * that run meanwhile would wait behind it.
@@ -155,11 +162,8 @@ export async function exclusively<T>(db: Database, work: (sql: Sql) => Promise<T
     minTimeout: LOCK_PAUSE_MS,
     factor: 1,
     randomize: true,
-    shouldRetry: ({ error }) => {
-      const cause = error.cause;
-      const isBusy = cause instanceof Error && 'code' in cause && cause.code === LOCK_NOT_AVAILABLE;
-      return isBusy && performance.now() - startedAt < STATEMENT_TIMEOUT_MS;
-    },
+    shouldRetry: ({ error }) =>
+      codeOf(error) === LOCK_NOT_AVAILABLE && performance.now() - startedAt < STATEMENT_TIMEOUT_MS,
   });
 }
 
@@ -211,8 +215,16 @@ async function keepUp(db: Database, appRole: string | undefined): Promise<void> 
  * @throws StoreError `configuration` when the schema is too new for this Bulkhead, or older (run `bulkhead migrate`)
  */
 export async function requireCurrentSchema(db: Database, known: readonly Migration[]): Promise<void> {
-  const pending = pendingAfter(await readApplied(db), known, db.target);
-  if (pending.length === 0) return;
+  const applied = await readApplied(db).catch((error: unknown) => {
+    if (codeOf(error) !== INSUFFICIENT_PRIVILEGE) throw error;
+    throw new StoreError(
+      'configuration',
+      `${db.target}: this role has no rights in the store yet: run "bulkhead migrate" with the owner's URL in ` +
+        'DATABASE_ADMIN_URL and this one in DATABASE_URL.',
+      { cause: error },
+    );
+  });
+  if (pendingAfter(applied, known, db.target).length === 0) return;
   throw new StoreError('configuration', `${db.target} is not set up for this Bulkhead: run "bulkhead migrate".`);
 }
 

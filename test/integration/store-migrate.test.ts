@@ -284,6 +284,16 @@ describe('rights', () => {
     assert.deepEqual(await sql(adminUrl, `select from pg_namespace where nspname = 'bulkhead'`), []);
   });
 
+  it('that were not given yet are asked for, when the store is opened', async () => {
+    const { adminUrl, url } = await emptyDatabase();
+    await migrate(adminUrl);
+    await rejectsWith(
+      open(url),
+      'configuration',
+      /this role has no rights in the store yet: run "bulkhead migrate" with the owner's URL in DATABASE_ADMIN_URL/,
+    );
+  });
+
   it('are not needed where the role that migrates is the one that runs', async () => {
     const { adminUrl } = await emptyDatabase();
     await migrate(adminUrl, { appRole: 'bulkhead' });
