@@ -163,6 +163,6 @@ export async function writePlatform(
   origin: ChangeOrigin,
 ): Promise<PlatformReceipt> {
   const { tenant, content, base } = change;
-  const call = keyedCall(origin, { platform: { tenant, content, base } });
+  const call = keyedCall(origin, { platform: { tenant, content } });
   return await untilKnown(call, (attempt) => writeOnce(db, change, origin, call, attempt));
 }

@@ -147,7 +147,8 @@ export async function write(
 ): Promise<GoalReceipt[]> {
   if (changes.length === 0) return [];
   refuseDoubles(changes);
-  const body = changes.map(({ job: { tenant, name }, content, base }) => ({ job: { tenant, name }, content, base }));
+  // Not the base: it says when a change may be stored, not what, and whoever sends a call again has read anew.
+  const body = changes.map(({ job: { tenant, name }, content }) => ({ job: { tenant, name }, content }));
   const call = keyedCall(origin, { goals: body });
   return await untilKnown(call, (attempt) => writeOnce(db, changes, origin, call, options.dryRun ?? false, attempt));
 }
