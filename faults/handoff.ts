@@ -11,6 +11,8 @@ export interface Handoff {
   readonly jobs: number;
   /** Until another replica owned every one of its shards. */
   readonly ownedMs: number;
+  /** Until the first of those edits was acted on. */
+  readonly firstMs: number;
   /** Until all those edits were acted on. */
   readonly servedMs: number;
 }
@@ -35,8 +37,10 @@ export async function handOff(fleet: Fleet, leave: (leaving: OperatorProcess) =>
   const edits = await applyAll(database.store, affected.map(({ name }) => name), specOf(image));
   const owning = untilTakenOver(database.superuserUrl, shards, leaving.pid, GIVE_UP_MS);
   let left = edits;
+  let firstMs = Number.POSITIVE_INFINITY;
   while (left.length > 0) {
     left = await unserved(database.store, left);
+    if (left.length < edits.length) firstMs = Math.min(firstMs, performance.now() - leftAt);
     if (performance.now() - leftAt > GIVE_UP_MS) throw new Error(`${left.length} of ${edits.length} jobs stay unserved`);
     await sleep(POLL_MS);
   }
@@ -44,5 +48,5 @@ export async function handOff(fleet: Fleet, leave: (leaving: OperatorProcess) =>
   const ownedMs = (await owning) - leftAt;
   await leaving.exited;
   await fleet.replace(leaving);
-  return { shards: shards.length, jobs: edits.length, ownedMs, servedMs };
+  return { shards: shards.length, jobs: edits.length, ownedMs, firstMs, servedMs };
 }

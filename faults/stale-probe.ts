@@ -3,7 +3,7 @@ import type { Transport } from '../src/cluster/transport.ts';
 import { replicaId, type ReplicaId, shard } from '../src/job/ids.ts';
 import { cellNamespace } from '../src/plan/names.ts';
 import type { ClusterAction } from '../src/plan/actions.ts';
-import { LABELS, MANAGER, type ObjectKey } from '../src/plan/objects.ts';
+import type { KubeObject, ObjectKey, ObservedObject } from '../src/plan/objects.ts';
 import { ClusterError } from '../src/ports/cluster.ts';
 import { type Fence, StoreError } from '../src/ports/store.ts';
 import type { Store } from '../src/store/open.ts';
@@ -33,15 +33,23 @@ export async function fencesOf(superuserUrl: string, pid: number): Promise<Fence
   }));
 }
 
-const isFenced = (error: unknown): boolean =>
-  (error instanceof ClusterError || error instanceof StoreError) && error.kind === 'fenced';
+/** Others change the same objects, Kubernetes' own controllers for example: then it is looked at and tried again. */
+const TRIES = 5;
 
+const kindOf = (error: unknown): string =>
+  error instanceof ClusterError || error instanceof StoreError ? error.kind : 'unknown';
+
+/** @returns null when the fence refused it; else what happened */
 async function refused(what: string, work: () => Promise<unknown>): Promise<string | null> {
-  try {
-    await work();
-    return what;
-  } catch (error) {
-    return isFenced(error) ? null : `${what}: ${error instanceof Error ? error.message : String(error)}`;
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await work();
+      return `${what} was done`;
+    } catch (error) {
+      if (kindOf(error) === 'fenced') return null;
+      if (kindOf(error) === 'conflict' && tries < TRIES) continue;
+      return `${what} was not refused by the fence: ${error instanceof Error ? error.message : String(error)}`;
+    }
   }
 }
 
@@ -71,17 +79,24 @@ export async function probeCluster(
     const fence = stale.find((one) => one.shard === job.shard);
     const namespace = cellNamespace(store.storeId, { tenant: TENANT, name: job.name });
     const key: ObjectKey = { kind: 'Deployment', namespace, name: job.name };
-    const found = await executor.read(key);
-    if (!fence || !found) continue;
-    const { uid, resourceVersion, labels = {} } = found.metadata;
-    const metadata = { namespace, name: 'from-the-past', labels: { ...labels, [LABELS.managedBy]: MANAGER } };
-    const actions: readonly ClusterAction[] = [
-      { do: 'create', object: { apiVersion: 'v1', kind: 'ServiceAccount', metadata }, goalHash: '', why: 'stale' },
-      { do: 'replace', object: found, goalHash: '', why: 'stale' },
-      { do: 'delete', key, uid, resourceVersion, why: 'stale' },
+    if (!fence || !(await executor.read(key))) continue;
+    const act = async (action: (found: ObservedObject) => ClusterAction): Promise<void> => {
+      const found = await executor.read(key);
+      if (found) await executor.execute(action(found), fence);
+    };
+    const copyOf = ({ metadata: { labels = {} } }: ObservedObject): KubeObject => ({
+      apiVersion: 'v1',
+      kind: 'ServiceAccount',
+      metadata: { namespace, name: 'from-the-past', labels },
+    });
+    const why = 'stale';
+    const actions: readonly ((found: ObservedObject) => ClusterAction)[] = [
+      (found) => ({ do: 'create', object: copyOf(found), goalHash: '', why }),
+      (found) => ({ do: 'replace', object: found, goalHash: '', why }),
+      ({ metadata: { uid } }) => ({ do: 'delete', key, uid, resourceVersion: null, why }),
     ];
-    for (const action of actions) {
-      landed.push(await refused(`${action.do} in ${namespace}`, () => executor.execute(action, fence)));
+    for (const [i, action] of actions.entries()) {
+      landed.push(await refused(`${['create', 'replace', 'delete'][i]} in ${namespace}`, () => act(action)));
     }
   }
   return { attempts: landed.length, landed: landed.filter((it) => it !== null) };

@@ -25,7 +25,7 @@ export const kindOf = (write: ApiWrite): WriteKind => KINDS[write.method] ?? 'up
 
 /** Whether it is about a cell: the fence itself and what is only tried are not. */
 export const isCellWrite = ({ path }: ApiWrite): boolean =>
-  !path.includes('dryRun=') && !path.includes('/namespaces/bulkhead-system/');
+  !path.includes('dryRun=') && !/\/authorization\.k8s\.io\/|\/namespaces\/bulkhead-system\//.test(path);
 
 interface Stamped {
   readonly metadata?: { readonly annotations?: Readonly<Record<string, string>> };

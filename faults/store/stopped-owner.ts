@@ -1,14 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Transport } from '../../src/cluster/transport.ts';
 import { cellNamespace } from '../../src/plan/names.ts';
 import type { Store } from '../../src/store/open.ts';
 import type { ApiWrite } from '../../test/support/api-proxy.ts';
+import type { OperatorProcess } from '../../test/support/processes.ts';
 import { until } from '../../test/support/until.ts';
+import { cellsOf } from '../cells.ts';
 import type { Fleet } from '../fleet.ts';
-import { applyAll, numbered, removeAll, specOf, TENANT, untilRunning, untilServed, type WrittenJob } from '../jobs.ts';
+import { applyAll, numbered, removeAll, specOf, TENANT, untilRunning, type WrittenJob } from '../jobs.ts';
 import { ownerships, untilEven } from '../replicas.ts';
 import { judge, type Scenario, seconds } from '../scenario.ts';
-import { fencesOf, probeCluster, probeStore } from '../stale-probe.ts';
-import { isCellWrite, kindOf, StaleReplica, stampOf } from '../stale-replica.ts';
+import { fencesOf, type Probe, probeCluster, probeStore } from '../stale-probe.ts';
+import { isCellWrite, kindOf, StaleReplica, stampOf, type WriteKind } from '../stale-replica.ts';
 
 const HELD_LIMIT_MS = 30_000;
 const ANSWER_LIMIT_MS = 30_000;
@@ -55,6 +58,79 @@ async function beginWork({ database }: Fleet, stale: StaleReplica, mine: readonl
   return { edited, removed };
 }
 
+interface Story {
+  readonly shards: number;
+  /** Of jobs whose removal was taken back in time. */
+  readonly lostCells: number;
+  readonly confirmedMs: number;
+  readonly healedMs: number;
+  readonly attempts: readonly ApiWrite[];
+  readonly later: number;
+  readonly landed: readonly ApiWrite[];
+  readonly records: number;
+  readonly stored: number;
+  readonly inCluster: Probe;
+  readonly inStore: Probe;
+}
+
+/** Stops `victim` in the middle of its work until others have taken it over, and lets it and its writes go on. */
+async function stopAndContinue(fleet: Fleet, api: Transport, stale: StaleReplica, victim: OperatorProcess): Promise<Story> {
+  const { store, superuserUrl } = fleet.database;
+  const others = fleet.replicas.filter((replica) => replica !== victim);
+  const fences = await fencesOf(superuserUrl, victim.pid);
+  const owned = new Set(fences.map(({ shard }) => shard));
+  const mine = fleet.jobs.filter(({ shard }) => owned.has(shard));
+  const work = await beginWork(fleet, stale, mine);
+
+  victim.signal('SIGSTOP');
+  const stoppedAt = performance.now();
+  // Wanted again before anybody else has looked: a DELETE that is still on its way is wrong from now on.
+  const restored = await applyAll(store, work.removed.map(({ name }) => name), specOf('app:1'));
+  const cells = await cellsOf(api, store.storeId);
+  await untilEven(superuserUrl, others);
+  const confirmedMs = performance.now() - stoppedAt;
+  const current = new Map((await ownerships(superuserUrl)).map(({ shard, n }) => [shard, n]));
+  const untouched = mine.slice(EDITS + DELETES + RECORDS).slice(0, PROBES);
+  const inCluster = await probeCluster(api, store, fences, untouched);
+  const inStore = await probeStore(store, fences, untouched);
+
+  // What it sends from now on may be under a new epoch, since it is a replica like any other again.
+  const held = { writes: [...stale.held.writes], sql: [...stale.held.sql] };
+  victim.signal('SIGCONT');
+  await sleep(TRY_MS);
+  stale.release();
+  await until('everything that was held is answered', ANSWER_LIMIT_MS, () => {
+    return held.writes.every(({ status }) => status !== null) && held.sql.every(({ stored }) => stored !== null);
+  });
+  await sleep(TRY_MS);
+  // Whatever it sent, held or not, under an epoch that was over when it arrived.
+  const isStale = (write: ApiWrite): boolean => {
+    const stamp = stampOf(write);
+    return stamp !== null && write.atMs > stoppedAt && stamp.n < (current.get(stamp.shard) ?? 0);
+  };
+  const later = stale.api.writes.filter((write) => isCellWrite(write) && isStale(write) && !held.writes.includes(write));
+  const attempts = [...held.writes, ...later];
+  const landed = attempts.filter(({ status }) => (status ?? 0) < 300);
+  const stored = held.sql.filter((write) => write.stored === true);
+
+  const healedMs = await untilEven(superuserUrl, fleet.replicas);
+  await untilRunning(store, [...work.edited, ...restored], SERVED_LIMIT_MS);
+  const cellsNow = await cellsOf(api, store.storeId);
+  return {
+    shards: owned.size,
+    lostCells: restored.filter(({ id }) => cellsNow.get(id) !== cells.get(id)).length,
+    confirmedMs,
+    healedMs,
+    attempts,
+    later: later.length,
+    landed,
+    records: held.sql.length,
+    stored: stored.length,
+    inCluster,
+    inStore,
+  };
+}
+
 export const stoppedOwner: Scenario = {
   row: '19',
   name: 'stopped-owner',
@@ -62,7 +138,6 @@ export const stoppedOwner: Scenario = {
   run: async ({ stage }) => {
     const [fleet, cluster, api] = [await stage.fleet(), await stage.cluster(), await stage.api()];
     const { database } = fleet;
-    const { store, superuserUrl } = database;
     await using stale = await StaleReplica.on(cluster, database.url);
     const [leaving] = fleet.replicas;
     if (!leaving) throw new Error('the fleet is empty');
@@ -71,69 +146,42 @@ export const stoppedOwner: Scenario = {
       databaseUrl: stale.wire.urlFor(database.url),
       kubeconfig: await stale.api.kubeconfig(),
     });
-    const others = fleet.replicas.filter((replica) => replica !== victim);
-    const fences = await fencesOf(superuserUrl, victim.pid);
-    const owned = new Set(fences.map(({ shard }) => shard));
-    const mine = fleet.jobs.filter(({ shard }) => owned.has(shard));
-    const work = await beginWork(fleet, stale, mine);
-
-    victim.signal('SIGSTOP');
-    const stoppedAt = performance.now();
-    await untilEven(superuserUrl, others);
-    const confirmedMs = performance.now() - stoppedAt;
-    const current = new Map((await ownerships(superuserUrl)).map(({ shard, n }) => [shard, n]));
-    const inCluster = await probeCluster(api, store, fences, mine.slice(0, PROBES));
-    const inStore = await probeStore(store, fences, mine.slice(0, PROBES));
-
-    victim.signal('SIGCONT');
-    await sleep(TRY_MS);
-    stale.release();
-    const { held } = stale;
-    await until('everything that was held is answered', ANSWER_LIMIT_MS, () => {
-      return held.writes.every(({ status }) => status !== null) && held.sql.every(({ stored }) => stored !== null);
-    });
-    await sleep(TRY_MS);
-    // Whatever it sent, held or not, under an epoch that was over when it arrived.
-    const isStale = (write: ApiWrite): boolean => {
-      const stamp = stampOf(write);
-      return stamp !== null && write.atMs > stoppedAt && stamp.n < (current.get(stamp.shard) ?? 0);
-    };
-    const later = stale.api.writes.filter((write) => isCellWrite(write) && isStale(write) && !held.writes.includes(write));
-    const attempts = [...held.writes, ...later];
-    const landed = attempts.filter(({ status }) => (status ?? 0) < 300);
-    const stored = held.sql.filter((write) => write.stored === true);
-    const by = (kind: string) => attempts.filter((write) => kindOf(write) === kind).length;
-
-    const healedMs = await untilEven(superuserUrl, fleet.replicas);
-    await untilRunning(store, work.edited, SERVED_LIMIT_MS);
-    await untilServed(store, work.removed, SERVED_LIMIT_MS);
-    await victim.kill();
-    await fleet.replace(victim);
+    let story: Story;
+    try {
+      story = await stopAndContinue(fleet, api, stale, victim);
+    } finally {
+      // The fleet is others' too, whatever has become of this replica.
+      await victim.kill();
+      await fleet.replace(victim);
+    }
+    const { attempts, landed, stored, inCluster, inStore } = story;
+    const by = (kind: WriteKind) => attempts.filter((write) => kindOf(write) === kind).length;
     return judge(
       [
         { what: `landed: ${landed.slice(0, 3).map((w) => `${w.method} ${w.path}`).join('; ')}`, held: landed.length === 0 },
-        { what: `${stored.length} stale records were stored`, held: stored.length === 0 },
+        { what: `${stored} stale records were stored`, held: stored === 0 },
         { what: `probes of the cluster landed: ${inCluster.landed.slice(0, 3).join('; ')}`, held: inCluster.landed.length === 0 },
         { what: `probes of the store landed: ${inStore.landed.slice(0, 3).join('; ')}`, held: inStore.landed.length === 0 },
+        { what: `${story.lostCells} cells that were wanted again are gone`, held: story.lostCells === 0 },
         { what: 'no probe was made', held: inCluster.attempts > 0 && inStore.attempts > 0 },
       ],
       {
-        figure: `fence confirmed after ${seconds(confirmedMs)}; its own ${by('create')} creates, ${by('update')} updates, ${by('delete')} deletes and ${held.sql.length} records arrived late: ${landed.length + stored.length} landed; ${inCluster.attempts + inStore.attempts} probes: ${inCluster.landed.length + inStore.landed.length} landed`,
+        figure: `fence confirmed after ${seconds(story.confirmedMs)}; its own ${by('create')} creates, ${by('update')} updates, ${by('delete')} deletes and ${story.records} records arrived late: ${landed.length + stored} landed; ${inCluster.attempts + inStore.attempts} probes: ${inCluster.landed.length + inStore.landed.length} landed`,
         limit: '0 landed',
         detail: {
           jobs: fleet.jobs.length,
-          shards: owned.size,
-          confirmedMs,
-          healedMs,
+          shards: story.shards,
+          confirmedMs: story.confirmedMs,
+          healedMs: story.healedMs,
           creates: by('create'),
           updates: by('update'),
           marks: by('mark'),
           deletes: by('delete'),
-          records: held.sql.length,
-          triedAfterwards: later.length,
+          records: story.records,
+          triedAfterwards: story.later,
           refused: attempts.length - landed.length,
           landed: landed.map(({ method, path, status }) => ({ method, path, status })),
-          stored: stored.length,
+          stored,
           probes: { cluster: inCluster.attempts, store: inStore.attempts },
         },
       },

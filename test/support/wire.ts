@@ -63,6 +63,8 @@ export class WireConnection {
   #frozen = false;
   #deaf = false;
   #inTransaction = false;
+  /** A hook holds a write back: it is sent on even if its client has gone meanwhile, like a packet on a slow way. */
+  #isHeld = false;
   /** The write whose answer is awaited, and what has come of the answer so far. */
   #pending: Pending | null = null;
 
@@ -88,15 +90,16 @@ export class WireConnection {
     this.#far.destroy();
   }
 
-  /** Until either side has closed. */
+  /** One side is broken: so is the other, unless something is still on its way to the server. */
+  onBroken(side: 'near' | 'far'): void {
+    if (side === 'far' || !(this.#isHeld || this.#pending)) this.drop();
+  }
+
+  /** Until both sides have closed. How they end, a reset for example, is what a test's faults look like and no news. */
   async run(): Promise<void> {
-    try {
-      await Promise.all([this.#fromClient(), this.#fromServer()]);
-    } catch {
-      // A reset is how a test's faults look from here, and no news.
-    } finally {
-      this.drop();
-    }
+    const client = this.#fromClient().finally(() => this.onBroken('near'));
+    const server = this.#fromServer().finally(() => this.onBroken('far'));
+    await Promise.allSettled([client, server]);
   }
 
   async #fromClient(): Promise<void> {
@@ -107,7 +110,6 @@ export class WireConnection {
         else await this.#onClientFrame(frame.bytes);
       }
     }
-    this.drop();
   }
 
   async #fromServer(): Promise<void> {
@@ -115,7 +117,6 @@ export class WireConnection {
     for await (const chunk of this.#far) {
       for (const frame of split(chunk as Buffer)) await this.#onServerFrame(frame.bytes);
     }
-    this.drop();
   }
 
   async #onStartup(bytes: Buffer, startup: Startup): Promise<void> {
@@ -131,7 +132,10 @@ export class WireConnection {
       this.#proxy.hooks.onStatement?.(statement, this.applicationName);
       const write = this.#proxy.writeOf(statement, this.#inTransaction, this.applicationName);
       if (write) {
-        if ((await this.#proxy.hooks.before?.(write)) === 'cut') {
+        this.#isHeld = true;
+        const verdict = await this.#proxy.hooks.before?.(write);
+        this.#isHeld = false;
+        if (verdict === 'cut') {
           this.drop();
           return;
         }
@@ -161,7 +165,8 @@ export class WireConnection {
   async #answered({ write, held, landed, value }: Pending): Promise<void> {
     this.#pending = null;
     if (landed) this.#proxy.counts.landed += 1;
-    if ((await this.#proxy.hooks.after?.(write, { landed, value })) === 'cut') this.drop();
+    const verdict = await this.#proxy.hooks.after?.(write, { landed, value });
+    if (verdict === 'cut' || this.#near.destroyed) this.drop();
     else if (!this.#frozen && !this.#near.destroyed) this.#near.write(Buffer.concat(held));
   }
 }
@@ -195,7 +200,8 @@ export class WireProxy {
     const connection = new WireConnection(this, near, far, this.target);
     this.connections.add(connection);
     // Each side's end is seen by the loops that read it; an error without a listener would end the process.
-    for (const socket of [near, far]) socket.setNoDelay(true).on('error', () => connection.drop());
+    near.setNoDelay(true).on('error', () => connection.onBroken('near'));
+    far.setNoDelay(true).on('error', () => connection.onBroken('far'));
     void connection.run().finally(() => this.connections.delete(connection));
   }
 
