@@ -4,15 +4,21 @@ import { SHARD_COUNT, type Shard, type StoreId, shard } from '../job/ids.ts';
 import { ClusterError } from '../ports/cluster.ts';
 import type { Fence } from '../ports/store.ts';
 
-/** The fence in a cluster: a ConfigMap, shared by all stores, that the policies in manifests/admission compare with. */
+/**
+ * The fence in a cluster: a ConfigMap, shared by all stores, with which the policies in manifests/admission compare
+ * every write. One key for each store, one line for each shard: the mark that objects of the shard must carry, or `-`.
+ *
+ * Not a key for each shard, since the API server converts the whole map for each write that it checks: 256 keys cost
+ * 2 ms of its processor a write and store, one key is not to be seen.
+ */
 
 export const FENCE_NAMESPACE = 'bulkhead-system';
 export const FENCE_NAME = 'bulkhead-fence';
 export const FENCE_PATH = `/api/v1/namespaces/${FENCE_NAMESPACE}/configmaps/${FENCE_NAME}`;
 export const FENCE_REMEDY = 'install it with: kubectl apply --server-side -k manifests/admission';
 
-/** The key of one store's shard in the ConfigMap. */
-export const fenceKey = (storeId: StoreId, of: Shard): string => `${storeId}.${of}`;
+/** The line of a shard that has no epoch yet. */
+const NONE = '-';
 
 /** What an object's annotation says: under which shard's epoch it was written. */
 export const epochMark = (of: Shard, epoch: Epoch): string => `${of}:${formatEpoch(epoch)}`;
@@ -30,22 +36,29 @@ export interface FenceState {
   readonly epochs: ReadonlyMap<Shard, Epoch>;
 }
 
-/** @throws ClusterError `unfenced` for an epoch that no Bulkhead wrote: nothing can be compared with it */
+/** @throws ClusterError `unfenced` for a line that no Bulkhead wrote: nothing can be compared with it */
 export function decodeFence(storeId: StoreId, raw: unknown): FenceState {
   const { metadata, data } = configMapSchema.parse(raw);
   const epochs = new Map<Shard, Epoch>();
-  for (let index = 0; index < SHARD_COUNT; index += 1) {
-    const text = data[fenceKey(storeId, shard(index))];
-    if (text === undefined) continue;
+  for (const line of data[storeId]?.split('\n') ?? []) {
+    if (line === NONE) continue;
+    const [, index, text = ''] = /^(\d{1,3}):(.*)$/.exec(line) ?? [];
     const epoch = parseEpoch(text);
-    if (epoch === null) throw notAnEpoch(fenceKey(storeId, shard(index)), text);
-    epochs.set(shard(index), epoch);
+    if (epoch === null || Number(index) >= SHARD_COUNT) throw notAnEpoch(storeId, line);
+    epochs.set(shard(Number(index)), epoch);
   }
   return { resourceVersion: metadata.resourceVersion, epochs };
 }
 
-const notAnEpoch = (key: string, text: string): ClusterError =>
+/** The ConfigMap's text for a store: every shard's line in its place. */
+export const encodeFence = (epochs: ReadonlyMap<Shard, Epoch>): string =>
+  Array.from({ length: SHARD_COUNT }, (_, index) => {
+    const epoch = epochs.get(shard(index));
+    return epoch ? epochMark(shard(index), epoch) : NONE;
+  }).join('\n');
+
+const notAnEpoch = (storeId: StoreId, line: string): ClusterError =>
   new ClusterError(
     'unfenced',
-    `the cluster's fence names ${JSON.stringify(text)} for ${key}, which is no epoch; remove that key from the ConfigMap ${FENCE_NAMESPACE}/${FENCE_NAME} as group bulkhead:break-glass`,
+    `the cluster's fence has the line ${JSON.stringify(line)} for store ${storeId}, which is no epoch; remove the store's key from the ConfigMap ${FENCE_NAMESPACE}/${FENCE_NAME} as group bulkhead:break-glass`,
   );

@@ -10,6 +10,8 @@ const PROBES_PATH = `/api/v1/namespaces/${FENCE_NAMESPACE}/serviceaccounts`;
 const PROBE_NAME = 'bulkhead-fence-probe-';
 /** Policies learn their parameters within milliseconds, and of themselves within about a second. */
 const PROOF_TIMEOUT_MS = 10_000;
+/** What no fence ever names. */
+const NO_EPOCH = '';
 const MIN_PAUSE_MS = 20;
 const MAX_PAUSE_MS = 250;
 
@@ -33,7 +35,8 @@ export async function prove(transport: Transport, proof: Proof): Promise<boolean
   const deadline = performance.now() + PROOF_TIMEOUT_MS;
   for await (const _ of pauses(deadline)) {
     if ((await refusal(transport, storeId, wrong)) !== null) break;
-    if (performance.now() > deadline) throw notEnforced(wrong);
+    if (performance.now() < deadline) continue;
+    throw (await refusal(transport, storeId, NO_EPOCH)) ? outOfSight(right, `it takes ${wrong}`) : notEnforced(wrong);
   }
   let said = '';
   for await (const _ of pauses(deadline)) {
@@ -42,7 +45,7 @@ export async function prove(transport: Transport, proof: Proof): Promise<boolean
     if (!(await stillOurs())) return false;
     said = refused.message;
   }
-  throw new ClusterError('unfenced', `the cluster's fence names ${right} and still refuses it: ${said}`);
+  throw outOfSight(right, said);
 }
 
 /** Yields at once, then after pauses that grow, and once more at the deadline. */
@@ -58,6 +61,13 @@ const notEnforced = (wrong: string): ClusterError =>
   new ClusterError(
     'unfenced',
     `the cluster takes a write under the epoch ${wrong}, which its fence does not name: the policy bulkhead-fence is missing, or this user is exempt from it (group bulkhead:break-glass); ${FENCE_REMEDY}`,
+  );
+
+/** An API server whose last policy with a ConfigMap was unbound once follows ConfigMaps no more. */
+const outOfSight = (right: string, said: string): ClusterError =>
+  new ClusterError(
+    'unfenced',
+    `the cluster's fence names ${right}, but the API server does not keep to that; where the policies were deleted and made again, it has lost sight of the fence until kube-apiserver is restarted (kubernetes/kubernetes#130887). It says: ${said}`,
   );
 
 /** Tries to make a labelled object under an epoch. @returns why that was refused; null when it would have been made */

@@ -6,13 +6,13 @@ import { ClusterError, type EpochFence } from '../ports/cluster.ts';
 import type { Fence } from '../ports/store.ts';
 import {
   decodeFence,
+  encodeFence,
   epochMark,
   FENCE_NAME,
   FENCE_NAMESPACE,
   FENCE_PATH,
   FENCE_REMEDY,
   type FenceState,
-  fenceKey,
   fenceMark,
 } from './epoch-fence-data.ts';
 import { prove } from './epoch-fence-proof.ts';
@@ -54,7 +54,7 @@ export class KubernetesFence implements EpochFence {
       const raised = [...standing, ...due];
       const [witness] = due.length > 0 ? due : standing;
       if (!witness) return { raised, behind };
-      if (!(await this.#write(due, state.resourceVersion))) {
+      if (!(await this.#write(due, state))) {
         await sleep(Math.random() * RACE_PAUSE_MS);
         continue;
       }
@@ -74,10 +74,11 @@ export class KubernetesFence implements EpochFence {
   }
 
   /** All or none. @returns false when somebody else changed the fence meanwhile */
-  async #write(due: readonly Fence[], resourceVersion: string): Promise<boolean> {
+  async #write(due: readonly Fence[], { epochs, resourceVersion }: FenceState): Promise<boolean> {
     if (due.length === 0) return true;
-    const data = Object.fromEntries(due.map((f) => [fenceKey(this.#storeId, f.shard), formatEpoch(f.epoch)]));
-    const options = { query: { fieldManager: MANAGER }, body: { metadata: { resourceVersion }, data } };
+    const raised = new Map([...epochs, ...due.map((fence) => [fence.shard, fence.epoch] as const)]);
+    const body = { metadata: { resourceVersion }, data: { [this.#storeId]: encodeFence(raised) } };
+    const options = { query: { fieldManager: MANAGER }, body };
     try {
       await this.#transport.call('PATCH', FENCE_PATH, { ...options, contentType: MERGE_PATCH });
       return true;

@@ -1,6 +1,7 @@
 import { Pool } from 'undici';
 import { z } from 'zod';
 import { ClusterError, type ClusterErrorKind } from '../ports/cluster.ts';
+import { FENCE_REMEDY } from './epoch-fence-data.ts';
 import type { ClusterTarget } from './target.ts';
 import { within } from './within.ts';
 
@@ -204,7 +205,9 @@ function errorOf(what: string, code: number, text: string, retryAfter: string | 
     // A proxy's or a load balancer's own page: its code and first words are all there is to say.
   }
   const seconds = Number(retryAfter) || (status.details?.retryAfterSeconds ?? 0);
-  const message = `${what}: ${code} ${status.message ?? text.slice(0, 200)}`;
+  const kind = kindOf(code, status);
+  const remedy = kind === 'unfenced' ? `; ${FENCE_REMEDY}` : '';
+  const message = `${what}: ${code} ${status.message ?? text.slice(0, 200)}${remedy}`;
   const retryAfterMs = Math.min(seconds * 1000, MAX_RETRY_AFTER_MS);
-  return new ClusterError(kindOf(code, status), message, seconds > 0 ? { retryAfterMs } : {});
+  return new ClusterError(kind, message, seconds > 0 ? { retryAfterMs } : {});
 }

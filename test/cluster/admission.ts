@@ -19,6 +19,9 @@ const FOLDER = fileURLToPath(new URL('../../manifests/admission', import.meta.ur
 const FIELD_MANAGER = 'bulkhead-installer';
 const POLL_MS = 100;
 const ENFORCED_TIMEOUT_MS = 30_000;
+/** How the API server quotes the policy in a refusal, and what it adds when it finds no ConfigMap. */
+const POLICY = "'bulkhead-fence'";
+const NO_FENCE = 'failed to configure binding';
 
 /** Who breaks the glass in a local cluster may do everything, so that a test can change a cell by hand. */
 const BREAK_GLASS = {
@@ -65,14 +68,14 @@ async function untilEnforced(kubeconfig: KubeConfig): Promise<void> {
   while (!(await isEnforced(kubeconfig))) {
     if (performance.now() > deadline) {
       throw new Error(
-        `The policy bulkhead-fence is installed, but after ${ENFORCED_TIMEOUT_MS / 1000} s the API server does not keep to it. See: kubectl get validatingadmissionpolicy bulkhead-fence -o yaml`,
+        `The policy bulkhead-fence is installed, but after ${ENFORCED_TIMEOUT_MS / 1000} s the API server does not keep to it. Where it was deleted before, the API server must be restarted (see manifests/admission/kustomization.yaml): make the cluster anew with \`up --fresh\`.`,
       );
     }
     await sleep(POLL_MS);
   }
 }
 
-/** Whether a cell's object without an epoch is refused; only tried. */
+/** Whether a cell's object without an epoch is refused, and not for lack of the fence; only tried. */
 async function isEnforced(kubeconfig: KubeConfig): Promise<boolean> {
   const body = { metadata: { generateName: 'admission-probe-', labels: { 'bulkhead.dev/store': 'nobody' } } };
   try {
@@ -80,7 +83,7 @@ async function isEnforced(kubeconfig: KubeConfig): Promise<boolean> {
     await api.createNamespacedServiceAccount({ namespace: 'default', body, dryRun: 'All' });
     return false;
   } catch (error) {
-    if (error instanceof ApiException && String(error.body).includes("'bulkhead-fence'")) return true;
-    throw error;
+    if (!(error instanceof ApiException) || !String(error.body).includes(POLICY)) throw error;
+    return !String(error.body).includes(NO_FENCE);
   }
 }

@@ -3,6 +3,7 @@ import { after, before, test } from 'node:test';
 import { FENCE_PATH, fenceMark } from '../../src/cluster/epoch-fence-data.ts';
 import { createPath, objectPath } from '../../src/cluster/paths.ts';
 import { MERGE_PATCH, type Transport } from '../../src/cluster/transport.ts';
+import { SHARD_COUNT, shard } from '../../src/job/ids.ts';
 import { ANNOTATIONS, CELL_KIND_NAMES, keyOf, LABELS, type ObservedObject } from '../../src/plan/objects.ts';
 import { type ControlPlaneCluster, installAdmission, up } from '../cluster/index.ts';
 import { localkube } from '../cluster/localkube.ts';
@@ -196,6 +197,17 @@ test('a mark that an earlier try has set is not written again', async () => {
   assert.equal(await cell.executor.read(keyOf(object)), null);
 });
 
+test('only one epoch is an epoch: neither a list of them, nor an empty one, nor the line of a shard that has none', async () => {
+  const cell = await cellAt(1);
+  await cell.fence.raise([{ ...cell.at(1), shard: shard((cell.shard + 1) % SHARD_COUNT) }], async () => false);
+  const lines = Object.values(((await api.call('GET', FENCE_PATH)) as { data: Record<string, string> }).data).join(
+    '\n',
+  );
+  for (const text of ['', '-', '\n', lines, `${fenceMark(cell.at(1))}\n-`]) {
+    await refused.expect('fenced', async () => annotate(await cell.read('Service'), { [ANNOTATIONS.epoch]: text }));
+  }
+});
+
 test('a shard that the fence does not name may not write: missing is no', async () => {
   const cell = new FencedCell(api);
   for (const object of cell.wanted().slice(0, 1)) {
@@ -296,7 +308,8 @@ test('without the ConfigMap cells stand still and the error says what to install
       (error) => error.kind === 'unfenced',
     ),
   );
-  await refused.expect('unfenced', async () => cell.replace(await cell.read('Service'), cell.at(1)));
+  const said = await refused.expect('unfenced', async () => cell.replace(await cell.read('Service'), cell.at(1)));
+  assert.match(said, /kubectl apply --server-side -k manifests\/admission/);
   await refused.expect('unfenced', async () => cell.remove(await cell.read('Service'), cell.at(1)));
   await api.call('POST', '/api/v1/namespaces', { body: { metadata: { name: 'unconcerned' } } });
   await installAdmission(cluster);
