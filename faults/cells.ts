@@ -56,12 +56,14 @@ export function watchDeletions(cluster: Pick<LocalCluster, 'auditLogPath'>): Del
   return {
     since: async () => {
       const entries = await auditSince(cluster.auditLogPath, mark);
-      return entries
-        .filter(({ verb }) => verb === 'delete' || verb === 'deletecollection')
-        .filter(({ code, user }) => code < 300 && !OWN_PARTS.test(user))
-        // Workers are deleted by whoever plays them, too: see disturbed().
-        .filter(({ uri }) => /\/namespaces\/bh-/.test(uri) && !/\/pods\b/.test(uri))
-        .map(({ uri }) => uri);
+      return (
+        entries
+          .filter(({ verb }) => verb === 'delete' || verb === 'deletecollection')
+          .filter(({ code, user }) => code < 300 && !OWN_PARTS.test(user))
+          // Workers are deleted by whoever plays them, too: see disturbed().
+          .filter(({ uri }) => /\/namespaces\/bh-/.test(uri) && !/\/pods\b/.test(uri))
+          .map(({ uri }) => uri)
+      );
     },
   };
 }

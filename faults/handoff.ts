@@ -1,8 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { OperatorProcess } from '../test/support/processes.ts';
 import type { Fleet } from './fleet.ts';
 import { applyAll, onePerShard, specOf, unserved } from './jobs.ts';
 import { ownerships, untilTakenOver } from './replicas.ts';
-import { setTimeout as sleep } from 'node:timers/promises';
 
 /** A replica goes, and others take its shards over. */
 export interface Handoff {
@@ -34,14 +34,19 @@ export async function handOff(fleet: Fleet, leave: (leaving: OperatorProcess) =>
   const leftAt = performance.now();
   leave(leaving);
   const image = `app:${Math.round(leftAt)}`;
-  const edits = await applyAll(database.store, affected.map(({ name }) => name), specOf(image));
+  const edits = await applyAll(
+    database.store,
+    affected.map(({ name }) => name),
+    specOf(image),
+  );
   const owning = untilTakenOver(database.superuserUrl, shards, leaving.pid, GIVE_UP_MS);
   let left = edits;
   let firstMs = Number.POSITIVE_INFINITY;
   while (left.length > 0) {
     left = await unserved(database.store, left);
     if (left.length < edits.length) firstMs = Math.min(firstMs, performance.now() - leftAt);
-    if (performance.now() - leftAt > GIVE_UP_MS) throw new Error(`${left.length} of ${edits.length} jobs stay unserved`);
+    if (performance.now() - leftAt > GIVE_UP_MS)
+      throw new Error(`${left.length} of ${edits.length} jobs stay unserved`);
     await sleep(POLL_MS);
   }
   const servedMs = performance.now() - leftAt;

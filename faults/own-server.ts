@@ -9,6 +9,8 @@ import { until } from '../test/support/until.ts';
 /** A Postgres of a scenario's own, to be killed, and a store on it. Durable, since it has to come back with everything. */
 export interface OwnServer {
   readonly url: string;
+  readonly adminUrl: string;
+  readonly appRole: string;
   readonly superuserUrl: string;
   readonly store: Store;
   /** SIGKILL; resolves when it is gone. */
@@ -29,6 +31,8 @@ export async function ownServer(name: string, settings: Readonly<Record<string, 
   const store = await openStore({ url, applicationName: 'faults' });
   return {
     url,
+    adminUrl,
+    appRole,
     superuserUrl,
     store,
     kill: async () => {

@@ -1,8 +1,8 @@
 import { KubernetesExecutor } from '../src/cluster/executor.ts';
 import type { Transport } from '../src/cluster/transport.ts';
-import { replicaId, type ReplicaId, shard } from '../src/job/ids.ts';
-import { cellNamespace } from '../src/plan/names.ts';
+import { type ReplicaId, replicaId, shard } from '../src/job/ids.ts';
 import type { ClusterAction } from '../src/plan/actions.ts';
+import { cellNamespace } from '../src/plan/names.ts';
 import type { KubeObject, ObjectKey, ObservedObject } from '../src/plan/objects.ts';
 import { ClusterError } from '../src/ports/cluster.ts';
 import { type Fence, StoreError } from '../src/ports/store.ts';

@@ -1,7 +1,7 @@
 import { parseEpoch } from '../src/job/epoch.ts';
 import { ANNOTATIONS } from '../src/plan/objects.ts';
-import { ApiProxy, type ApiVerdict, type ApiWrite } from '../test/support/api-proxy.ts';
 import type { LocalCluster } from '../test/cluster/types.ts';
+import { ApiProxy, type ApiVerdict, type ApiWrite } from '../test/support/api-proxy.ts';
 import { targetOf, type Verdict, WireProxy } from '../test/support/wire.ts';
 
 /**
@@ -51,7 +51,10 @@ export class StaleReplica {
     this.wire = wire;
   }
 
-  static async on(cluster: Pick<LocalCluster, 'kubeconfigPath' | 'context'>, databaseUrl: string): Promise<StaleReplica> {
+  static async on(
+    cluster: Pick<LocalCluster, 'kubeconfigPath' | 'context'>,
+    databaseUrl: string,
+  ): Promise<StaleReplica> {
     return new StaleReplica(await ApiProxy.to(cluster), await WireProxy.to(targetOf(databaseUrl)));
   }
 

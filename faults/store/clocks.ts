@@ -56,14 +56,23 @@ export const clocks: Scenario = {
       early = Math.max(early, now.filter(({ n, pid }, i) => n !== settled[i]?.n || pid !== settled[i]?.pid).length);
     }
 
-    const takeovers: { readonly name: string; readonly ms: number; readonly leftMs: number; readonly servedMs: number }[] = [];
+    const takeovers: {
+      readonly name: string;
+      readonly ms: number;
+      readonly leftMs: number;
+      readonly servedMs: number;
+    }[] = [];
     for (const victim of sized(size, replicas.slice(0, 1), replicas.slice(0, 3))) {
       const shards = (await ownerships(superuserUrl)).filter(({ pid }) => pid === victim.pid).map(({ shard }) => shard);
       const killedAt = performance.now();
       const [leftMs] = [await leaseLeft(superuserUrl, victim.pid), victim.signal('SIGKILL')];
       const ms = (await untilTakenOver(superuserUrl, shards, victim.pid, 3 * TAKEOVER_LIMIT_MS)) - killedAt;
       const lost = onePerShard(jobs).filter(({ shard }) => shards.includes(shard));
-      const edited = await applyAll(store, lost.map(({ name }) => name), specOf(`app:${victim.name}`));
+      const edited = await applyAll(
+        store,
+        lost.map(({ name }) => name),
+        specOf(`app:${victim.name}`),
+      );
       const servedMs = await untilServed(store, edited, RUN_LIMIT_MS);
       takeovers.push({ name: victim.name, ms, leftMs, servedMs });
     }

@@ -24,7 +24,8 @@ export const halfOpenListen: Scenario = {
     const { store, url, superuserUrl } = database;
     const statements: { readonly text: string; readonly hints: boolean; readonly atMs: number }[] = [];
     await using wire = await WireProxy.to(targetOf(url), {
-      onStatement: (text, applicationName) => statements.push({ text, hints: isHints({ applicationName }), atMs: performance.now() }),
+      onStatement: (text, applicationName) =>
+        statements.push({ text, hints: isHints({ applicationName }), atMs: performance.now() }),
     });
     const options = { name: 'half-open', databaseUrl: wire.urlFor(url), kubeconfig };
     const [replica] = await startReplicas(superuserUrl, [options]);
@@ -63,7 +64,12 @@ export const halfOpenListen: Scenario = {
       {
         figure: `seen after ${seconds(Math.max(...silent))} in silence, ${seconds(Math.max(...deaf))} without hints (usually ${Math.round(usualMs)} ms); ${Math.round(Math.max(...gaps))} ms from LISTEN to the cursor`,
         limit: '30 s',
-        detail: { usualMs, silentMs: silent.map(Math.round), deafMs: deaf.map(Math.round), gapsMs: gaps.map(Math.round) },
+        detail: {
+          usualMs,
+          silentMs: silent.map(Math.round),
+          deafMs: deaf.map(Math.round),
+          gapsMs: gaps.map(Math.round),
+        },
       },
     );
   },

@@ -66,7 +66,10 @@ export const lockWait: Scenario = {
       [
         { what: `others took ${ratio.toFixed(2)} times as long`, held: ratio <= MAX_RATIO },
         { what: `the write that waited ended as ${answer}`, held: answer === 'unavailable' },
-        { what: `the write was cancelled after ${seconds(cancelledMs)}`, held: cancelledMs <= HOLD_MS + CANCEL_LIMIT_MS },
+        {
+          what: `the write was cancelled after ${seconds(cancelledMs)}`,
+          held: cancelledMs <= HOLD_MS + CANCEL_LIMIT_MS,
+        },
       ],
       {
         figure: `others ×${ratio.toFixed(2)} (${Math.round(median(held))} against ${Math.round(median(free))} ms, ${held.length} + ${free.length} edits); the waiting write: ${answer}; served ${seconds(servedMs)} after the release`,

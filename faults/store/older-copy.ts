@@ -3,8 +3,8 @@ import { KubernetesFence } from '../../src/cluster/epoch-fence.ts';
 import { openStore } from '../../src/store/open.ts';
 import { ApiProxy } from '../../test/support/api-proxy.ts';
 import { sql, testDatabase } from '../../test/support/postgres.ts';
-import { until } from '../../test/support/until.ts';
 import { OperatorProcess } from '../../test/support/processes.ts';
+import { until } from '../../test/support/until.ts';
 import { cellsOf, watchDeletions } from '../cells.ts';
 import { applyAll, numbered, ORIGIN, removeAll, specOf, untilRunning, untilServed } from '../jobs.ts';
 import { startReplicas } from '../replicas.ts';
@@ -52,7 +52,11 @@ async function comeBack({ size, stage }: Run, ownersSince: number): Promise<Outc
   const known = [...names, ...removedSince, ...(undeletedSince ? [undeletedSince] : [])];
   await untilRunning(store, await applyAll(store, known, specOf('app:1')), RUN_LIMIT_MS);
   const [removed] = await removeAll(store, undeletedSince ? [undeletedSince] : []);
-  await until('the removed cell is gone', RUN_LIMIT_MS, async () => !(await cellsOf(api, store.storeId)).has(String(removed?.id)));
+  await until(
+    'the removed cell is gone',
+    RUN_LIMIT_MS,
+    async () => !(await cellsOf(api, store.storeId)).has(String(removed?.id)),
+  );
   const copy = await copyOf(superuserUrl, name);
   for (let i = 0; i < ownersSince; i += 1) {
     await owner?.stop();
@@ -64,7 +68,11 @@ async function comeBack({ size, stage }: Run, ownersSince: number): Promise<Outc
   ];
   await removeAll(store, removedSince);
   await untilRunning(store, newer, RUN_LIMIT_MS);
-  await until('removed cells are gone', RUN_LIMIT_MS, async () => (await cellsOf(api, store.storeId)).size === newer.length);
+  await until(
+    'removed cells are gone',
+    RUN_LIMIT_MS,
+    async () => (await cellsOf(api, store.storeId)).size === newer.length,
+  );
   const cells = await cellsOf(api, store.storeId);
   await owner?.kill();
   await restore(superuserUrl, name, copy);
@@ -89,7 +97,10 @@ async function comeBack({ size, stage }: Run, ownersSince: number): Promise<Outc
   await untilRunning(restored, again, RUN_LIMIT_MS);
   return judge(
     [
-      { what: `${written.length} writes before the confirmation, the first ${written[0]?.path}`, held: written.length === 0 },
+      {
+        what: `${written.length} writes before the confirmation, the first ${written[0]?.path}`,
+        held: written.length === 0,
+      },
       { what: `${deletedBefore} deletes before the confirmation`, held: deletedBefore === 0 },
       { what: `${lost} cells are gone`, held: lost === 0 },
       { what: 'it says that it is ready', held: readyz === 503 },

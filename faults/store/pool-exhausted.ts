@@ -89,8 +89,14 @@ export const poolExhausted: Scenario = {
       [
         { what: `a further call waited ${seconds(third.ms)}`, held: third.ms <= WAIT_LIMIT_MS },
         { what: `a further call ended with ${String(third.error)}`, held: unavailable },
-        { what: `a heartbeat took ${seconds(beat.ms)}: ${beat.error}`, held: beat.error === null && beat.ms <= OWN_CONNECTION_LIMIT_MS },
-        { what: `a hint took ${seconds(hint.ms)}: ${hint.error}`, held: hint.error === null && hint.ms <= OWN_CONNECTION_LIMIT_MS },
+        {
+          what: `a heartbeat took ${seconds(beat.ms)}: ${beat.error}`,
+          held: beat.error === null && beat.ms <= OWN_CONNECTION_LIMIT_MS,
+        },
+        {
+          what: `a hint took ${seconds(hint.ms)}: ${hint.error}`,
+          held: hint.error === null && hint.ms <= OWN_CONNECTION_LIMIT_MS,
+        },
         { what: `${lost} shards were lost`, held: lost === 0 },
       ],
       {

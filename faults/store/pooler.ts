@@ -1,6 +1,6 @@
-import { testDatabase } from '../../test/support/postgres.ts';
-import { startPooler } from '../../test/support/pgbouncer.ts';
 import { openStore } from '../../src/store/open.ts';
+import { startPooler } from '../../test/support/pgbouncer.ts';
+import { testDatabase } from '../../test/support/postgres.ts';
 import { applyAll, numbered, specOf, timeEdit, untilRunning } from '../jobs.ts';
 import { startReplicas } from '../replicas.ts';
 import { judge, median, type Scenario, seconds, sized } from '../scenario.ts';

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { objectPath } from '../../src/cluster/paths.ts';
 import type { Transport } from '../../src/cluster/transport.ts';
-import type { Store } from '../../src/store/open.ts';
 import { cellNamespace } from '../../src/plan/names.ts';
 import type { CellKind } from '../../src/plan/objects.ts';
+import type { Store } from '../../src/store/open.ts';
 import { ApiProxy, type ApiWrite } from '../../test/support/api-proxy.ts';
 import { breakGlass } from '../../test/support/break-glass.ts';
 import { sql, testDatabase } from '../../test/support/postgres.ts';
@@ -11,8 +11,8 @@ import { OperatorProcess } from '../../test/support/processes.ts';
 import { until } from '../../test/support/until.ts';
 import { applyAll, removeAll, specOf, TENANT, untilRunning } from '../jobs.ts';
 import { startReplicas, untilEven } from '../replicas.ts';
-import { isCellWrite } from '../stale-replica.ts';
 import { judge, type Scenario, sized } from '../scenario.ts';
+import { isCellWrite } from '../stale-replica.ts';
 
 const RUN_LIMIT_MS = 60_000;
 const KEPT = 'kept';
@@ -99,7 +99,9 @@ export const staleView: Scenario = {
     await untilEven(superuserUrl, [second]);
     await sleep(sized(size, 6_000, 20_000));
     const fromStale = proxy.writes.slice(staleFrom);
-    const tried = [...removalsOf(fromStale, 'PATCH'), ...removalsOf(fromStale, 'DELETE')].filter(({ uid }) => uid === oldUid);
+    const tried = [...removalsOf(fromStale, 'PATCH'), ...removalsOf(fromStale, 'DELETE')].filter(
+      ({ uid }) => uid === oldUid,
+    );
     proxy.thaw('deliver');
     const [kept] = await applyAll(store, [KEPT], specOf('app:2'));
     await untilRunning(store, [again, ...(kept ? [kept] : [])], RUN_LIMIT_MS);

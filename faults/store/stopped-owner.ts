@@ -74,7 +74,12 @@ interface Story {
 }
 
 /** Stops `victim` in the middle of its work until others have taken it over, and lets it and its writes go on. */
-async function stopAndContinue(fleet: Fleet, api: Transport, stale: StaleReplica, victim: OperatorProcess): Promise<Story> {
+async function stopAndContinue(
+  fleet: Fleet,
+  api: Transport,
+  stale: StaleReplica,
+  victim: OperatorProcess,
+): Promise<Story> {
   const { store, superuserUrl } = fleet.database;
   const others = fleet.replicas.filter((replica) => replica !== victim);
   const fences = await fencesOf(superuserUrl, victim.pid);
@@ -85,7 +90,11 @@ async function stopAndContinue(fleet: Fleet, api: Transport, stale: StaleReplica
   victim.signal('SIGSTOP');
   const stoppedAt = performance.now();
   // Wanted again before anybody else has looked: a DELETE that is still on its way is wrong from now on.
-  const restored = await applyAll(store, work.removed.map(({ name }) => name), specOf('app:1'));
+  const restored = await applyAll(
+    store,
+    work.removed.map(({ name }) => name),
+    specOf('app:1'),
+  );
   const cells = await cellsOf(api, store.storeId);
   await untilEven(superuserUrl, others);
   const confirmedMs = performance.now() - stoppedAt;
@@ -108,7 +117,9 @@ async function stopAndContinue(fleet: Fleet, api: Transport, stale: StaleReplica
     const stamp = stampOf(write);
     return stamp !== null && write.atMs > stoppedAt && stamp.n < (current.get(stamp.shard) ?? 0);
   };
-  const later = stale.api.writes.filter((write) => isCellWrite(write) && isStale(write) && !held.writes.includes(write));
+  const later = stale.api.writes.filter(
+    (write) => isCellWrite(write) && isStale(write) && !held.writes.includes(write),
+  );
   const attempts = [...held.writes, ...later];
   const landed = attempts.filter(({ status }) => (status ?? 0) < 300);
   const stored = held.sql.filter((write) => write.stored === true);
@@ -158,10 +169,22 @@ export const stoppedOwner: Scenario = {
     const by = (kind: WriteKind) => attempts.filter((write) => kindOf(write) === kind).length;
     return judge(
       [
-        { what: `landed: ${landed.slice(0, 3).map((w) => `${w.method} ${w.path}`).join('; ')}`, held: landed.length === 0 },
+        {
+          what: `landed: ${landed
+            .slice(0, 3)
+            .map((w) => `${w.method} ${w.path}`)
+            .join('; ')}`,
+          held: landed.length === 0,
+        },
         { what: `${stored} stale records were stored`, held: stored === 0 },
-        { what: `probes of the cluster landed: ${inCluster.landed.slice(0, 3).join('; ')}`, held: inCluster.landed.length === 0 },
-        { what: `probes of the store landed: ${inStore.landed.slice(0, 3).join('; ')}`, held: inStore.landed.length === 0 },
+        {
+          what: `probes of the cluster landed: ${inCluster.landed.slice(0, 3).join('; ')}`,
+          held: inCluster.landed.length === 0,
+        },
+        {
+          what: `probes of the store landed: ${inStore.landed.slice(0, 3).join('; ')}`,
+          held: inStore.landed.length === 0,
+        },
         { what: `${story.lostCells} cells that were wanted again are gone`, held: story.lostCells === 0 },
         { what: 'no probe was made', held: inCluster.attempts > 0 && inStore.attempts > 0 },
       ],

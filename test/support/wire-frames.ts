@@ -65,3 +65,21 @@ export function firstValue(bytes: Buffer): string | null {
   const length = columns === 0 ? -1 : bytes.readInt32BE(7);
   return length < 0 ? null : bytes.subarray(11, 11 + length).toString('utf8');
 }
+
+/** The values of a Bind, as text; null for other messages and for values in binary. */
+export function boundValues(bytes: Buffer): (string | null)[] | null {
+  if (String.fromCharCode(bytes[0] ?? 0) !== 'B') return null;
+  let at = bytes.indexOf(0, bytes.indexOf(0, 5) + 1) + 1;
+  const formats = bytes.readInt16BE(at);
+  for (let i = 0; i < formats; i += 1) if (bytes.readInt16BE(at + 2 + 2 * i) !== 0) return null;
+  at += 2 + 2 * formats;
+  const values: (string | null)[] = [];
+  const count = bytes.readInt16BE(at);
+  at += 2;
+  for (let i = 0; i < count; i += 1) {
+    const length = bytes.readInt32BE(at);
+    values.push(length < 0 ? null : bytes.subarray(at + 4, at + 4 + length).toString('utf8'));
+    at += 4 + Math.max(0, length);
+  }
+  return values;
+}

@@ -1,5 +1,13 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { firstValue, frames, parseCommandTag, parseStartup, type Startup, statementOf } from './wire-frames.ts';
+import {
+  boundValues,
+  firstValue,
+  frames,
+  parseCommandTag,
+  parseStartup,
+  type Startup,
+  statementOf,
+} from './wire-frames.ts';
 
 /**
  * A proxy on the way to a Postgres that understands its protocol (version 3, without TLS) well enough to stop the world
@@ -33,6 +41,8 @@ export interface WireHooks {
   readonly isWrite?: (statement: string) => boolean;
   /** Every statement, in the order in which it comes by. */
   readonly onStatement?: (statement: string, applicationName: string) => void;
+  /** The values of the statement that came by before, where it has any. */
+  readonly onValues?: (values: readonly (string | null)[]) => void;
 }
 
 export interface Target {
@@ -143,6 +153,8 @@ export class WireConnection {
         this.#pending = { write, held: [], landed: false, value: null };
       }
     }
+    const values = this.#proxy.hooks.onValues && boundValues(bytes);
+    if (values) this.#proxy.hooks.onValues?.(values);
     if (!this.#frozen && !this.#far.destroyed) this.#far.write(bytes);
   }
 

@@ -1,0 +1,37 @@
+/** Figures that say how sure they are. */
+
+export function quantile(values: readonly number[], q: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = (sorted.length - 1) * q;
+  const [low, high] = [sorted[Math.floor(at)] ?? Number.NaN, sorted[Math.ceil(at)] ?? Number.NaN];
+  return low + (high - low) * (at - Math.floor(at));
+}
+
+export interface Ratio {
+  readonly value: number;
+  /** In which it lies with 95 %. */
+  readonly interval: readonly [number, number];
+}
+
+const RESAMPLES = 2_000;
+
+function resample(values: readonly number[]): number[] {
+  return values.map(() => values[Math.floor(Math.random() * values.length)] ?? Number.NaN);
+}
+
+/** The quantile of one sample over that of another; the interval by bootstrap. */
+export function quantileRatio(over: readonly number[], under: readonly number[], q: number): Ratio {
+  const ratios = Array.from({ length: RESAMPLES }, () => quantile(resample(over), q) / quantile(resample(under), q));
+  return {
+    value: quantile(over, q) / quantile(under, q),
+    interval: [quantile(ratios, 0.025), quantile(ratios, 0.975)],
+  };
+}
+
+/** Whether a ratio keeps below a limit; `undecided` where the noise is too large to tell. */
+export type Verdict = 'met' | 'missed' | 'undecided';
+
+export function verdict({ interval: [low, high] }: Ratio, limit: number): Verdict {
+  if (high <= limit) return 'met';
+  return low > limit ? 'missed' : 'undecided';
+}
