@@ -1,19 +1,25 @@
 import { z } from 'zod';
+import { FENCE_NAME, FENCE_NAMESPACE } from '../cluster/epoch-fence-data.ts';
 import type { Transport } from '../cluster/transport.ts';
 import { CELL_KINDS } from '../plan/objects.ts';
 
 const REVIEWS_PATH = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews';
-const WRITE_VERBS = ['get', 'list', 'watch', 'create', 'update', 'delete'] as const;
+const WRITE_VERBS = ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete'] as const;
 const READ_VERBS = ['list', 'watch'] as const;
+const FENCE_VERBS = ['get', 'patch'] as const;
 
 const answerSchema = z.object({ status: z.object({ allowed: z.boolean() }) });
 
-/** One thing that may be done in all namespaces. */
+/** One thing that may be done. */
 export interface Right {
   readonly verb: string;
   /** Empty for the core group. */
   readonly group: string;
   readonly resource: string;
+  /** Left out for all namespaces. */
+  readonly namespace?: string;
+  /** Left out for all objects. */
+  readonly name?: string;
 }
 
 /** What the operator does: no more, and nothing with Secrets. */
@@ -23,6 +29,13 @@ export const OPERATOR_RIGHTS: readonly Right[] = [
     return WRITE_VERBS.map((verb) => ({ verb, group, resource }));
   }),
   ...READ_VERBS.map((verb) => ({ verb, group: '', resource: 'pods' })),
+  ...FENCE_VERBS.map((verb) => ({
+    verb,
+    group: '',
+    resource: 'configmaps',
+    namespace: FENCE_NAMESPACE,
+    name: FENCE_NAME,
+  })),
 ];
 
 async function isAllowed(transport: Transport, right: Right): Promise<boolean> {
@@ -44,8 +57,9 @@ export async function missingRights(transport: Transport, rights = OPERATOR_RIGH
 /** `create/delete deployments.apps, services; list pods`: resources with the same verbs are named together. */
 export function rightsText(rights: readonly Right[]): string {
   const verbsOf = new Map<string, string[]>();
-  for (const { verb, group, resource } of rights) {
-    const name = group === '' ? resource : `${resource}.${group}`;
+  for (const { verb, group, resource, namespace, name: object } of rights) {
+    const kind = group === '' ? resource : `${resource}.${group}`;
+    const name = namespace && object ? `${kind} ${namespace}/${object}` : kind;
     verbsOf.set(name, [...(verbsOf.get(name) ?? []), verb]);
   }
   const namesOf = new Map<string, string[]>();

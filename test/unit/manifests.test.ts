@@ -9,7 +9,6 @@ import { OPERATOR_RIGHTS, type Right } from '../../src/cli/rights.ts';
 /** The properties that manifests/ must keep, whatever else changes in it. That they run is shown by test/e2e. */
 
 const MANIFESTS = join(import.meta.dirname, '../../manifests');
-const BASE = join(MANIFESTS, 'base');
 
 const objectSchema = z.looseObject({
   apiVersion: z.string(),
@@ -26,6 +25,7 @@ const roleSchema = z.looseObject({
     z.strictObject({
       apiGroups: z.array(z.string()),
       resources: z.array(z.string()),
+      resourceNames: z.array(z.string()).optional(),
       verbs: z.array(z.string()),
     }),
   ),
@@ -67,13 +67,18 @@ const deploymentSchema = z.looseObject({
 });
 
 const read = (...path: string[]): string => readFileSync(join(MANIFESTS, ...path), 'utf8');
-const files = readdirSync(BASE).filter((name) => name !== 'kustomization.yaml');
-const objects = files.flatMap((name) =>
-  parseAllDocuments(read('base', name)).map((document) => objectSchema.parse(document.toJS())),
-);
+const filesOf = (folder: string) => readdirSync(join(MANIFESTS, folder)).filter((n) => n !== 'kustomization.yaml');
+const objectsOf = (folder: string) =>
+  filesOf(folder).flatMap((name) =>
+    parseAllDocuments(read(folder, name)).map((document) => objectSchema.parse(document.toJS())),
+  );
+const resourcesOf = (...path: string[]) =>
+  kustomizationSchema.parse(parse(read(...path, 'kustomization.yaml'))).resources;
+const admission = objectsOf('admission');
+const objects = objectsOf('base');
 
-function only(kind: string): z.infer<typeof objectSchema> {
-  const [found, ...others] = objects.filter((object) => object.kind === kind);
+function only(kind: string, among = objects): z.infer<typeof objectSchema> {
+  const [found, ...others] = among.filter((object) => object.kind === kind);
   assert.ok(found && others.length === 0, `one ${kind}`);
   return found;
 }
@@ -82,31 +87,42 @@ const deployment = deploymentSchema.parse(only('Deployment')).spec;
 const pod = deployment.template.spec;
 const [operator] = pod.containers;
 
-const rightText = ({ verb, group, resource }: Right): string => `${verb} ${resource}.${group}`;
+const rightText = ({ verb, group, resource, namespace = '*', name = '*' }: Right): string =>
+  `${verb} ${resource}.${group} ${namespace}/${name}`;
 
-const granted: Right[] = roleSchema
-  .parse(only('ClusterRole'))
-  .rules.flatMap(({ apiGroups, resources, verbs }) =>
-    apiGroups.flatMap((group) => resources.flatMap((resource) => verbs.map((verb) => ({ verb, group, resource })))),
-  );
+const grantedBy = (role: z.infer<typeof objectSchema>): Right[] => {
+  const { namespace } = role.metadata;
+  return roleSchema
+    .parse(role)
+    .rules.flatMap(({ apiGroups, resources, verbs, resourceNames: [name] = [] }) =>
+      apiGroups.flatMap((group) =>
+        resources.flatMap((resource) =>
+          verbs.map((verb) => ({ verb, group, resource, ...(namespace && { namespace }), ...(name && { name }) })),
+        ),
+      ),
+    );
+};
+const granted = [...grantedBy(only('ClusterRole')), ...grantedBy(only('Role'))];
 
-test('every file of the base is applied, and nothing else', () => {
-  assert.deepEqual(kustomizationSchema.parse(parse(read('base', 'kustomization.yaml'))).resources.toSorted(), files);
+test('every file is applied, and nothing else: the base brings the operator alone, the fence is the cluster’s', () => {
+  for (const folder of ['base', 'admission']) {
+    assert.deepEqual(resourcesOf(folder).toSorted(), filesOf(folder).toSorted(), folder);
+  }
 });
 
 test('every overlay stands on the base alone and names an image', () => {
   for (const overlay of readdirSync(join(MANIFESTS, 'overlays'))) {
     const text = parse(read('overlays', overlay, 'kustomization.yaml'));
-    assert.deepEqual(kustomizationSchema.parse(text).resources, ['../../base'], overlay);
+    assert.deepEqual(resourcesOf('overlays', overlay), ['../../base'], overlay);
     const images = z.looseObject({ images: z.array(z.looseObject({ name: z.string(), newName: z.string() })) });
     assert.equal(images.parse(text).images[0]?.name, 'bulkhead', overlay);
   }
 });
 
 test('everything that is in a namespace is in the one that is made, which enforces Pod Security restricted', () => {
-  const namespace = only('Namespace');
+  const namespace = only('Namespace', admission);
   assert.equal(namespace.metadata.labels['pod-security.kubernetes.io/enforce'], 'restricted');
-  const named = objects.flatMap(({ metadata }) => metadata.namespace ?? []);
+  const named = [...objects, ...admission].flatMap(({ metadata }) => metadata.namespace ?? []);
   assert.deepEqual([...new Set(named)], [namespace.metadata.name]);
 });
 
@@ -116,21 +132,29 @@ test('rights: exactly those that `bulkhead run` asks for before it starts, each 
 
 test('rights: nothing that leads to more rights, to Secrets, to nodes or into pods', () => {
   const verbs = new Set(granted.map(({ verb }) => verb));
-  for (const verb of ['*', 'escalate', 'bind', 'impersonate', 'patch', 'deletecollection']) {
+  for (const verb of ['*', 'escalate', 'bind', 'impersonate', 'deletecollection']) {
     assert.ok(!verbs.has(verb), verb);
   }
   const names = granted.map(({ group, resource }) => `${resource}.${group}`);
-  const forbidden = names.filter((name) => /\*|secrets|nodes|\/|roles|rolebindings|\.rbac/.test(name));
+  const forbidden = names.filter((name) => /\*|secrets|nodes|\/|roles|rolebindings|\.rbac|admission/.test(name));
   assert.deepEqual(forbidden, []);
   const onPods = granted.filter(({ resource }) => resource === 'pods').map(({ verb }) => verb);
   assert.deepEqual(onPods, ['list', 'watch'], 'no pod is made, changed or entered');
 });
 
+test('rights: of all ConfigMaps the operator sees the fence alone, and cannot delete it', () => {
+  const onConfigMaps = granted.filter(({ resource }) => resource === 'configmaps').map(rightText);
+  const fence = 'configmaps. bulkhead-system/bulkhead-fence';
+  assert.deepEqual(onConfigMaps, [`get ${fence}`, `patch ${fence}`]);
+});
+
 test("rights: they belong to the operator's own account and to nobody else", () => {
-  const binding = bindingSchema.parse(only('ClusterRoleBinding'));
-  assert.deepEqual([binding.roleRef.kind, binding.roleRef.name], ['ClusterRole', only('ClusterRole').metadata.name]);
   const { name, namespace } = only('ServiceAccount').metadata;
-  assert.deepEqual(binding.subjects, [{ kind: 'ServiceAccount', name, namespace }]);
+  for (const role of ['ClusterRole', 'Role']) {
+    const binding = bindingSchema.parse(only(`${role}Binding`));
+    assert.deepEqual([binding.roleRef.kind, binding.roleRef.name], [role, only(role).metadata.name]);
+    assert.deepEqual(binding.subjects, [{ kind: 'ServiceAccount', name, namespace }]);
+  }
   assert.equal(pod.serviceAccountName, name);
   assert.equal(only('ServiceAccount').automountServiceAccountToken, false, 'no other pod gets the token unasked');
 });
