@@ -1,7 +1,8 @@
 import { type GoalContent, type JobRevision, layerOf, newestRevision } from '../job/goal.ts';
 import { jobName } from '../job/ids.ts';
 import { printable } from '../job/problem.ts';
-import type { BrakeState, KnownCluster, ReplicaInfo, StoredEvent } from '../ports/store.ts';
+import type { ReplicaInfo } from '../ports/shards.ts';
+import type { BrakeState, KnownCluster, StoredEvent } from '../ports/store.ts';
 import { specPath } from './field-changes.ts';
 import { type JobView, writtenSpec } from './jobs.ts';
 import { changeOf, isActive, layersText, platformText, SOURCES } from './layer-words.ts';

@@ -1,5 +1,5 @@
 import { type JobId, SHARD_COUNT, shardOf } from '../job/ids.ts';
-import type { ReplicaInfo } from '../ports/store.ts';
+import type { ReplicaInfo } from '../ports/shards.ts';
 
 /** Who acts for the store, in words. Pure. */
 

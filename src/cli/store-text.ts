@@ -1,6 +1,7 @@
 import { compareToFence, type Epoch, formatEpoch } from '../job/epoch.ts';
 import type { Shard, StoreId } from '../job/ids.ts';
-import type { KnownCluster, ReplicaInfo } from '../ports/store.ts';
+import type { ReplicaInfo } from '../ports/shards.ts';
+import type { KnownCluster } from '../ports/store.ts';
 import { age, ageOf, fields, indent, table } from './output.ts';
 import { operatorLine } from './replicas.ts';
 import type { StoreFacts } from './store-facts.ts';

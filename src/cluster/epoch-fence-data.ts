@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { type Epoch, formatEpoch, parseEpoch } from '../job/epoch.ts';
 import { SHARD_COUNT, type Shard, type StoreId, shard } from '../job/ids.ts';
 import { ClusterError } from '../ports/cluster.ts';
-import type { Fence } from '../ports/store.ts';
+import type { Fence } from '../ports/shards.ts';
 
 /**
  * The fence in a cluster: a ConfigMap, shared by all stores, with which the policies in manifests/admission compare

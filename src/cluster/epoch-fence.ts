@@ -3,7 +3,7 @@ import { compareToFence, type Epoch, formatEpoch } from '../job/epoch.ts';
 import type { Shard, StoreId } from '../job/ids.ts';
 import { MANAGER } from '../plan/objects.ts';
 import { ClusterError, type EpochFence } from '../ports/cluster.ts';
-import type { Fence } from '../ports/store.ts';
+import type { Fence } from '../ports/shards.ts';
 import {
   decodeFence,
   encodeFence,

@@ -9,7 +9,7 @@ import {
 } from '../plan/objects.ts';
 import { type CellObservation, goalHash, type ObservedPod, type Settled } from '../plan/observation.ts';
 import { type ActionExecutor, ClusterError } from './cluster.ts';
-import type { Fence } from './store.ts';
+import type { Fence } from './shards.ts';
 
 /**
  * An API server in memory for tests of the plan and of the reconciler: UIDs, versions, preconditions, namespaces that

@@ -2,7 +2,7 @@ import type { Epoch } from '../job/epoch.ts';
 import type { ClusterId, Shard } from '../job/ids.ts';
 import type { ClusterAction } from '../plan/actions.ts';
 import type { KubeObject, ObjectKey, ObservedObject } from '../plan/objects.ts';
-import type { Fence } from './store.ts';
+import type { Fence } from './shards.ts';
 
 /** What the rest of Bulkhead asks of a Kubernetes cluster. */
 

@@ -1,13 +1,13 @@
 import type { Goal } from '../job/goal.ts';
 import { type JobId, type Revision, type Shard, type StoreId, shardOf } from '../job/ids.ts';
 import type { JobStatus } from '../job/status.ts';
+import type { Fence } from './shards.ts';
 import type {
   Brake,
   BrakeVerdict,
   ChangeReader,
   Changes,
   Cursor,
-  Fence,
   GoalReader,
   Head,
   StatusStore,

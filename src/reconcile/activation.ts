@@ -2,7 +2,8 @@ import { formatEpoch } from '../job/epoch.ts';
 import type { ClusterId, Shard } from '../job/ids.ts';
 import type { Withheld } from '../plan/status.ts';
 import { ClusterError, type EpochFence } from '../ports/cluster.ts';
-import type { Fence, FenceConfirmer, ShardLeases } from '../ports/store.ts';
+import type { Fence, ShardLeases } from '../ports/shards.ts';
+import type { FenceConfirmer } from '../ports/store.ts';
 import type { ActiveCluster, Controller } from './controller.ts';
 import type { Outage } from './outage.ts';
 

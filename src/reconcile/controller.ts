@@ -3,10 +3,10 @@ import { type ClusterId, type JobId, jobName, type Shard, type StoreId, shardOf 
 import { cellNamespace } from '../plan/names.ts';
 import type { ClusterError } from '../ports/cluster.ts';
 import { errorFields, type Log } from '../ports/log.ts';
+import type { Fence } from '../ports/shards.ts';
 import {
   type Brake,
   type ChangeReader,
-  type Fence,
   type GoalReader,
   type JobEvent,
   StoreError,

@@ -9,7 +9,8 @@ import type { CellObservation } from '../plan/observation.ts';
 import { type Braked, plan } from '../plan/plan.ts';
 import { status } from '../plan/status.ts';
 import { type ActionExecutor, ClusterError } from '../ports/cluster.ts';
-import type { BrakeVerdict, Fence, JobEvent } from '../ports/store.ts';
+import type { Fence } from '../ports/shards.ts';
+import type { BrakeVerdict, JobEvent } from '../ports/store.ts';
 
 /** A plan that acts may bring up new work (an object met at our name); more rounds than this are another try's. */
 const MAX_ROUNDS = 6;

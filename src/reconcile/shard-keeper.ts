@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { formatEpoch } from '../job/epoch.ts';
 import type { ClusterId, ReplicaId, Shard } from '../job/ids.ts';
 import type { Log } from '../ports/log.ts';
-import type { Fence, ShardLeases, Standing } from '../ports/store.ts';
+import type { Fence, ShardLeases, Standing } from '../ports/shards.ts';
 import type { Outage } from './outage.ts';
 
 export interface LeaseTiming {

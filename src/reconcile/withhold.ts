@@ -1,7 +1,8 @@
 import { canonicalJson } from '../job/canonical.ts';
 import { type ClusterId, shardOf } from '../job/ids.ts';
 import { type Withheld, withheldStatus } from '../plan/status.ts';
-import type { Fence, GoalReader, StatusStore, TurnRecorder } from '../ports/store.ts';
+import type { Fence } from '../ports/shards.ts';
+import type { GoalReader, StatusStore, TurnRecorder } from '../ports/store.ts';
 
 const BATCH = 500;
 

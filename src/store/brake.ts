@@ -1,5 +1,6 @@
 import type { JobId, Revision } from '../job/ids.ts';
-import { type BrakeState, type BrakeVerdict, type ChangeOrigin, type Fence, StoreError } from '../ports/store.ts';
+import type { Fence } from '../ports/shards.ts';
+import { type BrakeState, type BrakeVerdict, type ChangeOrigin, StoreError } from '../ports/store.ts';
 import { fenceCte, fenced, fenceValues } from './fence.ts';
 import type { Database, Sql } from './pool.ts';
 import { type JobRow, toJobRef } from './rows.ts';

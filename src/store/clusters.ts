@@ -1,5 +1,6 @@
 import { clusterId } from '../job/ids.ts';
-import type { Fence, KnownCluster } from '../ports/store.ts';
+import type { Fence } from '../ports/shards.ts';
+import type { KnownCluster } from '../ports/store.ts';
 import { fenceCte, fenced, fenceValues } from './fence.ts';
 import type { Database, Sql } from './pool.ts';
 

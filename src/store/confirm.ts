@@ -1,4 +1,5 @@
-import { type ChangeOrigin, type FenceConfirmation, StoreError } from '../ports/store.ts';
+import type { FenceConfirmation } from '../ports/shards.ts';
+import { type ChangeOrigin, StoreError } from '../ports/store.ts';
 import type { Database, Sql } from './pool.ts';
 
 /**

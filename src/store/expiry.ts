@@ -1,6 +1,6 @@
 import { contentHash } from '../job/canonical.ts';
 import { type JobId, jobId } from '../job/ids.ts';
-import type { Fence } from '../ports/store.ts';
+import type { Fence } from '../ports/shards.ts';
 import { fenced, fencesCte, fencesValues } from './fence.ts';
 import type { Sql } from './pool.ts';
 import { GOAL_CHANNEL } from './write-statement.ts';

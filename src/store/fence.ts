@@ -1,5 +1,6 @@
 import { formatEpoch } from '../job/epoch.ts';
-import { type Fence, StoreError } from '../ports/store.ts';
+import type { Fence } from '../ports/shards.ts';
+import { StoreError } from '../ports/store.ts';
 
 /**
  * The proof of ownership, checked inside the statement that writes. It names the database too, so that a write meant

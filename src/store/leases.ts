@@ -1,6 +1,6 @@
 import type { Epoch } from '../job/epoch.ts';
 import { type ClusterId, clusterId, type ReplicaId, replicaId, SHARD_COUNT, type Shard, shard } from '../job/ids.ts';
-import type { Fence, ReplicaInfo, ShardLeases, Standing } from '../ports/store.ts';
+import type { Fence, ReplicaInfo, ShardLeases, Standing } from '../ports/shards.ts';
 import { fencesValues } from './fence.ts';
 import type { Database, Sql } from './pool.ts';
 

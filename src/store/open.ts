@@ -1,4 +1,5 @@
 import { storeId } from '../job/ids.ts';
+import type { ShardLeases } from '../ports/shards.ts';
 import type {
   Brake,
   ChangeReader,
@@ -11,7 +12,6 @@ import type {
   GoalWriter,
   HistoryReader,
   OverrideExpiry,
-  ShardLeases,
   StatusStore,
   TurnRecorder,
 } from '../ports/store.ts';

@@ -162,7 +162,7 @@ export async function writePlatform(
   change: PlatformChange,
   origin: ChangeOrigin,
 ): Promise<PlatformReceipt> {
-  const { tenant, content, base } = change;
+  const { tenant, content } = change;
   const call = keyedCall(origin, { platform: { tenant, content } });
   return await untilKnown(call, (attempt) => writeOnce(db, change, origin, call, attempt));
 }

@@ -1,5 +1,6 @@
 import type { JobStatus } from '../job/status.ts';
-import type { Fence, JobEvent, TurnRecord } from '../ports/store.ts';
+import type { Fence } from '../ports/shards.ts';
+import type { JobEvent, TurnRecord } from '../ports/store.ts';
 import { fenceCte, fenced, fenceValues } from './fence.ts';
 import type { Sql } from './pool.ts';
 import { storableJson, storableText } from './rows.ts';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { execa } from 'execa';
 import { type JobId, replicaId, shardOf } from '../../src/job/ids.ts';
-import type { Fence } from '../../src/ports/store.ts';
+import type { Fence } from '../../src/ports/shards.ts';
 import type { Store } from '../../src/store/open.ts';
 import { type TestDatabase, testDatabase } from '../support/postgres.ts';
 

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import pg from 'pg';
 import { clusterId, type JobId, type Revision, replicaId, revision, shardOf } from '../../src/job/ids.ts';
-import type { BrakeVerdict, Fence } from '../../src/ports/store.ts';
+import type { Fence } from '../../src/ports/shards.ts';
+import type { BrakeVerdict } from '../../src/ports/store.ts';
 import { sql, type TestDatabase, testDatabase } from '../support/postgres.ts';
 import { until } from '../support/until.ts';
 

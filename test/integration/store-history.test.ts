@@ -5,7 +5,8 @@ import pg from 'pg';
 import type { LayerContent } from '../../src/job/goal.ts';
 import { jobId, replicaId, revision, shardOf } from '../../src/job/ids.ts';
 import type { PlatformContent } from '../../src/job/platform.ts';
-import type { ChangeOrigin, Fence } from '../../src/ports/store.ts';
+import type { Fence } from '../../src/ports/shards.ts';
+import type { ChangeOrigin } from '../../src/ports/store.ts';
 import type { Store } from '../../src/store/open.ts';
 import { type TestDatabase, testDatabase } from '../support/postgres.ts';
 

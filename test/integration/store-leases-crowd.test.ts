@@ -4,7 +4,7 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import fc from 'fast-check';
 import type pg from 'pg';
 import { type ReplicaId, replicaId, type Shard } from '../../src/job/ids.ts';
-import type { Standing } from '../../src/ports/store.ts';
+import type { Standing } from '../../src/ports/shards.ts';
 import { heartbeat, leave, yieldShards } from '../../src/store/leases.ts';
 import { type Database, openDatabase } from '../../src/store/pool.ts';
 import { sql, type TestDatabase, testDatabase } from '../support/postgres.ts';

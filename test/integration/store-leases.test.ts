@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { clusterId, type ReplicaId, replicaId, shard } from '../../src/job/ids.ts';
-import type { Fence, Standing } from '../../src/ports/store.ts';
+import type { Fence, Standing } from '../../src/ports/shards.ts';
 import { heartbeat, shareOf, whenServerChanges } from '../../src/store/leases.ts';
 import { type Database, openDatabase } from '../../src/store/pool.ts';
 import { sql, type TestDatabase, testDatabase } from '../support/postgres.ts';

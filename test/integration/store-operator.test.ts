@@ -12,7 +12,8 @@ import {
   shardOf,
 } from '../../src/job/ids.ts';
 import type { JobStatus, Phase } from '../../src/job/status.ts';
-import type { Fence, GoalChange, JobEvent, KnownCluster } from '../../src/ports/store.ts';
+import type { Fence } from '../../src/ports/shards.ts';
+import type { GoalChange, JobEvent, KnownCluster } from '../../src/ports/store.ts';
 import type { Store } from '../../src/store/open.ts';
 import { sql, type TestDatabase, testDatabase } from '../support/postgres.ts';
 import { until } from '../support/until.ts';

@@ -11,7 +11,7 @@ import type { ClusterAction } from '../../src/plan/actions.ts';
 import { type CellKind, type KubeObject, keyOf, type ObjectKey, type ObservedObject } from '../../src/plan/objects.ts';
 import { renderCell } from '../../src/plan/render/cell.ts';
 import { ClusterError, type ClusterErrorKind } from '../../src/ports/cluster.ts';
-import type { Fence } from '../../src/ports/store.ts';
+import type { Fence } from '../../src/ports/shards.ts';
 import type { LocalCluster } from '../cluster/types.ts';
 
 export const SYSTEM = '7000000000000000001';

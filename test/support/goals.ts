@@ -2,7 +2,7 @@ import type { Goal, JobContent, PlatformLayers } from '../../src/job/goal.ts';
 import { jobId, replicaId, revision, shardOf, storeId } from '../../src/job/ids.ts';
 import { effectiveGoal } from '../../src/job/layers.ts';
 import type { JobSpec } from '../../src/job/spec.ts';
-import type { Fence } from '../../src/ports/store.ts';
+import type { Fence } from '../../src/ports/shards.ts';
 
 export const STORE = storeId('00000000-0000-4000-8000-00000000000a');
 export const OTHER_STORE = storeId('00000000-0000-4000-8000-00000000000b');

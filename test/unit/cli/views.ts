@@ -11,7 +11,8 @@ import { effectiveGoal } from '../../../src/job/layers.ts';
 import type { SpecPatch } from '../../../src/job/patch.ts';
 import type { PlatformContent } from '../../../src/job/platform.ts';
 import type { Condition, JobStatus } from '../../../src/job/status.ts';
-import type { BrakeState, ReplicaInfo, StoredEvent, StoredStatus } from '../../../src/ports/store.ts';
+import type { ReplicaInfo } from '../../../src/ports/shards.ts';
+import type { BrakeState, StoredEvent, StoredStatus } from '../../../src/ports/store.ts';
 
 /** The moment at which everything here is looked at. */
 export const NOW = Date.parse('2026-11-23T12:00:00Z');

@@ -5,7 +5,7 @@ import type { Epoch } from '../../../src/job/epoch.ts';
 import { clusterId, type Shard, shard } from '../../../src/job/ids.ts';
 import { FakeCluster } from '../../../src/ports/cluster.fake.ts';
 import { ClusterError, type EpochFence } from '../../../src/ports/cluster.ts';
-import type { Fence } from '../../../src/ports/store.ts';
+import type { Fence } from '../../../src/ports/shards.ts';
 import { Activation, type ReadyCluster } from '../../../src/reconcile/activation.ts';
 import { Outage } from '../../../src/reconcile/outage.ts';
 import { FENCE_A } from '../../support/goals.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Shard, shard } from '../../../src/job/ids.ts';
-import type { Fence, ReplicaInfo, ShardLeases, Standing } from '../../../src/ports/store.ts';
+import type { Fence, ReplicaInfo, ShardLeases, Standing } from '../../../src/ports/shards.ts';
 import { Outage } from '../../../src/reconcile/outage.ts';
 import { ShardKeeper } from '../../../src/reconcile/shard-keeper.ts';
 import { FENCE_A, REPLICA } from '../../support/goals.ts';
