@@ -22,6 +22,11 @@ async function listOf(api: Transport, path: string, storeId: StoreId): Promise<r
   return ((await api.call('GET', path, { query: { labelSelector } })) as { items: readonly Listed[] }).items;
 }
 
+/** Names of all namespaces of a store, also of those that are ending. */
+async function namespacesOf(api: Transport, storeId: StoreId): Promise<string[]> {
+  return (await listOf(api, '/api/v1/namespaces', storeId)).map(({ metadata }) => metadata.name);
+}
+
 /** The cells of a store: UID of each namespace that is not ending, by job id. */
 export async function cellsOf(api: Transport, storeId: StoreId): Promise<Map<string, string>> {
   const namespaces = await listOf(api, '/api/v1/namespaces', storeId);
@@ -42,27 +47,34 @@ export function disturbed(before: ReadonlyMap<string, number>, after: ReadonlyMa
   return [...before].filter(([uid, restarts]) => after.get(uid) !== restarts).length;
 }
 
-/** From the API server's audit log: deletes of cells or of what is in them that landed, whoever asked. */
+/** From the API server's audit log: deletes of a store's cells or of what is in them that landed, whoever asked. */
 export interface Deletions {
-  /** Of a moment; what was there before it does not count. */
+  /** Paths of what was deleted since it was made. */
   readonly since: () => Promise<readonly string[]>;
 }
 
 const OWN_PARTS = /^system:(?:serviceaccount:kube-system:|kube-controller-manager|kube-scheduler|node:|apiserver)/;
 
-/** Counts what anybody but Kubernetes itself deletes from now on. */
-export function watchDeletions(cluster: Pick<LocalCluster, 'auditLogPath'>): Deletions {
+/** Counts what anybody but Kubernetes itself deletes from now on, in the cells that are there now or at the end. */
+export async function watchDeletions(
+  cluster: Pick<LocalCluster, 'auditLogPath'>,
+  api: Transport,
+  storeId: StoreId,
+): Promise<Deletions> {
   const mark = auditMark(cluster.auditLogPath);
+  const before = await namespacesOf(api, storeId);
   return {
     since: async () => {
+      const cells = new Set([...before, ...(await namespacesOf(api, storeId))]);
       const entries = await auditSince(cluster.auditLogPath, mark);
       return (
         entries
           .filter(({ verb }) => verb === 'delete' || verb === 'deletecollection')
           .filter(({ code, user }) => code < 300 && !OWN_PARTS.test(user))
-          // Workers are deleted by whoever plays them, too: see disturbed().
-          .filter(({ uri }) => /\/namespaces\/bh-/.test(uri) && !/\/pods\b/.test(uri))
           .map(({ uri }) => uri)
+          .filter((uri) => cells.has(/\/namespaces\/([^/?]+)/.exec(uri)?.[1] ?? ''))
+          // Workers are deleted by whoever plays them, too: see disturbed().
+          .filter((uri) => !/\/pods\b/.test(uri))
       );
     },
   };

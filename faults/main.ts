@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { machine } from '../bench/result.ts';
 import { duration } from '../test/cluster/progress.ts';
-import { type Result, resultLines, runScenario } from './run.ts';
+import { type Result, resultLines, runScenarios, SAMPLED_AT_ONCE } from './run.ts';
 import type { Scenario, Size } from './scenario.ts';
 import { Stage } from './stage.ts';
 import { STORE_SCENARIOS } from './store/index.ts';
@@ -27,10 +27,10 @@ function chosen(all: readonly Scenario[], only: readonly string[] | undefined): 
 
 async function runAll(set: string, scenarios: readonly Scenario[], size: Size): Promise<boolean> {
   const startedAt = performance.now();
-  const results: Result[] = [];
+  let results: readonly Result[];
   {
     await using stage = new Stage(size);
-    for (const scenario of scenarios) results.push(await runScenario(scenario, { size, stage }));
+    results = await runScenarios(scenarios, { size, stage }, size === 'sampled' ? SAMPLED_AT_ONCE : 1);
   }
   const failed = results.filter(({ passed }) => !passed).length;
   process.stdout.write(`\n  row  ${'scenario'.padEnd(19)} held  figure\n`);

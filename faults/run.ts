@@ -1,6 +1,9 @@
 import { duration, step } from '../test/cluster/progress.ts';
 import type { Outcome, Run, Scenario } from './scenario.ts';
 
+/** Most of their time they wait for something. */
+export const SAMPLED_AT_ONCE = 3;
+
 /** A scenario, and what came of it. */
 export interface Result extends Outcome {
   readonly row: string;
@@ -30,4 +33,16 @@ export function resultLines({ row, name, figure, limit, passed, detail, elapsedM
   const line = `${row.padStart(5)}  ${name.padEnd(19)} ${passed ? 'pass' : 'FAIL'}  ${figure}${limit && ` (limit: ${limit})`}  [${duration(elapsedMs)}]`;
   const broken = Array.isArray(detail.broken) ? detail.broken.map((what) => `${' '.repeat(33)}not held: ${what}`) : [];
   return [line, ...broken].join('\n');
+}
+
+/** Runs scenarios, some at once where they do not mind. @returns the results in the order of the scenarios */
+export async function runScenarios(scenarios: readonly Scenario[], run: Run, atOnce: number): Promise<Result[]> {
+  const results = new Map<Scenario, Result>();
+  const left = scenarios.filter(({ alone }) => !alone);
+  const work = async (): Promise<void> => {
+    for (let next = left.shift(); next; next = left.shift()) results.set(next, await runScenario(next, run));
+  };
+  await Promise.all(Array.from({ length: atOnce }, work));
+  for (const one of scenarios) if (one.alone) results.set(one, await runScenario(one, run));
+  return scenarios.flatMap((scenario) => results.get(scenario) ?? []);
 }

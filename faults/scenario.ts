@@ -26,6 +26,8 @@ export interface Scenario {
   readonly name: string;
   /** A sentence. */
   readonly what: string;
+  /** Its figure is a matter of moments, so that nothing else may run meanwhile. */
+  readonly alone?: true;
   /** @throws Error when something that must come to be does not: a failure like any other */
   readonly run: (run: Run) => Promise<Outcome>;
 }

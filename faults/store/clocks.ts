@@ -49,7 +49,7 @@ export const clocks: Scenario = {
     await untilRunning(store, jobs, RUN_LIMIT_MS);
 
     const settled = await ownerships(superuserUrl);
-    const quietMs = sized(size, 8_000, 120_000);
+    const quietMs = sized(size, 6_000, 120_000);
     let early = 0;
     for (const endAt = performance.now() + quietMs; performance.now() < endAt; await sleep(LOOK_EVERY_MS)) {
       const now = await ownerships(superuserUrl);

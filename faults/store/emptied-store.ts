@@ -32,8 +32,8 @@ export const emptiedStore: Scenario = {
     const jobs = await applyAll(store, numbered(sized(size, 8, 60)), specOf('app:1'));
     await untilRunning(store, jobs, RUN_LIMIT_MS);
     const [workers, cells] = [await workersOf(api, store.storeId), await cellsOf(api, store.storeId)];
-    const deletions = watchDeletions(cluster);
-    const lookMs = sized(size, 8_000, 60_000);
+    const deletions = await watchDeletions(cluster, api, store.storeId);
+    const lookMs = sized(size, 4_000, 60_000);
     await sql(superuserUrl, EMPTY);
     await sleep(lookMs);
     await running.stop();

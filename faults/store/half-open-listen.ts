@@ -35,7 +35,10 @@ export const halfOpenListen: Scenario = {
     const hints = () => [...wire.connections].filter(isHints);
     const name = names[0] ?? '';
     let image = 1;
-    const edit = () => timeEdit(store, name, `app:${(image += 1)}`, 2 * SEEN_LIMIT_MS);
+    const edit = (): Promise<number> => {
+      image += 1;
+      return timeEdit(store, name, `app:${image}`, 2 * SEEN_LIMIT_MS);
+    };
 
     const usualMs = await edit();
     const silent: number[] = [];

@@ -18,6 +18,7 @@ export const handoffGraceful: Scenario = {
   row: '20',
   name: 'handoff-graceful',
   what: 'one of three replicas is told to stop: an edit of a job of each of its shards is acted on within 3 s',
+  alone: true,
   run: (run) => repeat(run, 3_000, (leaving) => leaving.signal('SIGTERM')),
 };
 
@@ -25,5 +26,6 @@ export const handoffCrash: Scenario = {
   row: '20',
   name: 'handoff-crash',
   what: 'one of three replicas is killed: an edit of a job of each of its shards is acted on within 10 s',
+  alone: true,
   run: (run) => repeat(run, 10_000, (leaving) => leaving.signal('SIGKILL')),
 };

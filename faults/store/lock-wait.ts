@@ -17,6 +17,7 @@ export const lockWait: Scenario = {
   row: '7',
   name: 'lock-wait',
   what: 'somebody keeps the rows of one job locked: statements that wait for them are cancelled and tried again, and the other jobs hardly notice',
+  alone: true,
   run: async ({ size, stage }) => {
     const { kubeconfigPath: kubeconfig } = await stage.cluster();
     await using database = await testDatabase();

@@ -45,7 +45,7 @@ export const massDelete: Scenario = {
       }),
     );
     // Whoever lets one more go does it by now.
-    await sleep(sized(size, 5_000, 30_000));
+    await sleep(sized(size, 3_000, 30_000));
     const left = (await cellsOf(api, store.storeId)).size;
     const braked = (await phases()).filter(({ conditions }) => conditions.some((c) => c.reason === 'Braked')).length;
     const editMs = await timeEdit(store, names[all - 1] ?? '', 'app:2');

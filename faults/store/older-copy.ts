@@ -77,11 +77,11 @@ async function comeBack({ size, stage }: Run, ownersSince: number): Promise<Outc
   await owner?.kill();
   await restore(superuserUrl, name, copy);
 
-  const deletions = watchDeletions(cluster);
+  const deletions = await watchDeletions(cluster, api, store.storeId);
   const from = proxy.writes.length;
   await using after = OperatorProcess.start({ ...options, name: 'after' });
   await after.untilSaid('watching the cluster', RUN_LIMIT_MS);
-  await sleep(sized(size, 6_000, 60_000));
+  await sleep(sized(size, 4_000, 60_000));
   const written = proxy.writes.slice(from).filter((write) => isCellWrite(write) && (write.status ?? 0) < 300);
   const { readyz } = await after.health();
   const deletedBefore = (await deletions.since()).length;

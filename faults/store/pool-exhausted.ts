@@ -69,7 +69,7 @@ async function oneReplica(size: 'sampled' | 'full', kubeconfig: string) {
   const before = await ownerships(superuserUrl);
   const lock = await holdLocks(superuserUrl, [ALL_OBSERVATIONS]);
   const edited = await applyAll(store, names, specOf('app:2'));
-  await sleep(sized(size, 9_000, 60_000));
+  await sleep(sized(size, 7_000, 60_000));
   const after = await ownerships(superuserUrl);
   await lock.release();
   const servedMs = await untilServed(store, edited, RUN_LIMIT_MS);

@@ -26,7 +26,7 @@ export const postgresDown: Scenario = {
     const jobs = await applyAll(store, numbered(5), specOf('app:1'));
     await untilRunning(store, jobs, RUN_LIMIT_MS);
     const [workers, cells] = [await workersOf(api, store.storeId), await cellsOf(api, store.storeId)];
-    const deletions = watchDeletions(cluster);
+    const deletions = await watchDeletions(cluster, api, store.storeId);
     const awayMs = sized(size, 20_000, 600_000);
     const downAt = performance.now();
     await server.kill();

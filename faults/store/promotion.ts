@@ -15,8 +15,6 @@ import { judge, type Scenario, seconds, sized } from '../scenario.ts';
 
 const CONVERGED_LIMIT_MS = 30_000;
 const RUN_LIMIT_MS = 60_000;
-/** Long enough for a replica of the old primary to connect, claim every shard and try. */
-const TRY_MS = 12_000;
 
 /** Writes new jobs one by one. @returns those that were answered as done; the others were refused or not answered */
 async function answered(store: Store, names: readonly string[]): Promise<WrittenJob[]> {
@@ -47,7 +45,7 @@ interface OldWorld {
  * A replica that only knows the old primary, which by now answers commits again without its standby: it owns every
  * shard there, and must do nothing to the cluster.
  */
-async function replicaOnOld(pair: PostgresPair, cluster: ControlPlaneCluster): Promise<OldWorld> {
+async function replicaOnOld(pair: PostgresPair, cluster: ControlPlaneCluster, tryMs: number): Promise<OldWorld> {
   await sql(pair.primary.superuserUrl, `alter system set synchronous_standby_names = ''`);
   await sql(pair.primary.superuserUrl, 'select pg_reload_conf()');
   await using proxy = await ApiProxy.to(cluster);
@@ -60,7 +58,7 @@ async function replicaOnOld(pair: PostgresPair, cluster: ControlPlaneCluster): P
   const old = await openStore({ url: pair.primary.url, applicationName: 'faults on old' });
   await applyAll(old, numbered(3), specOf('app:of-the-past'));
   await applyAll(old, numbered(3, 'new-in-the-past'), specOf('app:of-the-past'));
-  await sleep(TRY_MS);
+  await sleep(tryMs);
   await old.close();
   // What is only asked or tried changes nothing.
   const writes = proxy.writes.filter(({ path }) => !/dryRun=All|\/authorization\.k8s\.io\//.test(path));
@@ -102,7 +100,7 @@ export const promotion: Scenario = {
     const before = await workersOf(api, store.storeId);
     const acknowledged = await applyAll(store, names.slice(0, names.length / 2), specOf('app:2'));
     const onlyOld = await openStore({ url: pair.primary.url, applicationName: 'faults on old' });
-    const deletions = watchDeletions(cluster);
+    const deletions = await watchDeletions(cluster, api, store.storeId);
 
     await pair.promote();
     const promotedAt = performance.now();
@@ -119,7 +117,7 @@ export const promotion: Scenario = {
     await Promise.all([store.close(), onlyOld.close()]);
 
     const [oldEpoch, newEpoch] = [await epochIn(pair.primary.superuserUrl), await epochIn(pair.standby.superuserUrl)];
-    const past = await replicaOnOld(pair, cluster);
+    const past = await replicaOnOld(pair, cluster, sized(size, 6_000, 30_000));
     const after = await workersOf(api, fresh.storeId);
     const deleted = await deletions.since();
     await fresh.close();

@@ -5,6 +5,7 @@ export const shardsEven: Scenario = {
   row: '19',
   name: 'shards-even',
   what: 'three replicas on one store divide the shards evenly within one, and together make every job run',
+  alone: true,
   run: async ({ stage }) => {
     const { database, jobs, replicas, convergedMs } = await stage.fleet();
     const owned = await ownerships(database.superuserUrl);

@@ -97,7 +97,7 @@ export const staleView: Scenario = {
     await using second = OperatorProcess.start(options);
     await second.untilSaid('watching the cluster', RUN_LIMIT_MS);
     await untilEven(superuserUrl, [second]);
-    await sleep(sized(size, 6_000, 20_000));
+    await sleep(sized(size, 4_000, 20_000));
     const fromStale = proxy.writes.slice(staleFrom);
     const tried = [...removalsOf(fromStale, 'PATCH'), ...removalsOf(fromStale, 'DELETE')].filter(
       ({ uid }) => uid === oldUid,

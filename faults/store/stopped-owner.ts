@@ -146,6 +146,7 @@ export const stoppedOwner: Scenario = {
   row: '19',
   name: 'stopped-owner',
   what: 'an owner is stopped in the middle of its work past its lease, and continued: once the new fence is confirmed none of its stale writes lands, in Postgres or in Kubernetes',
+  alone: true,
   run: async ({ stage }) => {
     const [fleet, cluster, api] = [await stage.fleet(), await stage.cluster(), await stage.api()];
     const { database } = fleet;
