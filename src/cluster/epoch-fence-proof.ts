@@ -3,7 +3,7 @@ import type { StoreId } from '../job/ids.ts';
 import { ANNOTATIONS, LABELS, MANAGER } from '../plan/objects.ts';
 import { ClusterError } from '../ports/cluster.ts';
 import { FENCE_NAMESPACE, FENCE_REMEDY } from './epoch-fence-data.ts';
-import type { Transport } from './transport.ts';
+import type { Caller } from './transport.ts';
 
 const PROBES_PATH = `/api/v1/namespaces/${FENCE_NAMESPACE}/serviceaccounts`;
 /** Only tried, never made; the name is the server's choice, so that nothing that is there can be in the way. */
@@ -30,7 +30,7 @@ export interface Proof {
  * @returns false when the fence has moved on, so that there is nothing left to prove
  * @throws ClusterError `unfenced` when that does not come to be within about 10 s
  */
-export async function prove(transport: Transport, proof: Proof): Promise<boolean> {
+export async function prove(transport: Caller, proof: Proof): Promise<boolean> {
   const { storeId, wrong, right, stillOurs } = proof;
   const deadline = performance.now() + PROOF_TIMEOUT_MS;
   for await (const _ of pauses(deadline)) {
@@ -71,7 +71,7 @@ const outOfSight = (right: string, said: string): ClusterError =>
   );
 
 /** Tries to make a labelled object under an epoch. @returns why that was refused; null when it would have been made */
-async function refusal(transport: Transport, storeId: StoreId, mark: string): Promise<ClusterError | null> {
+async function refusal(transport: Caller, storeId: StoreId, mark: string): Promise<ClusterError | null> {
   const metadata = {
     generateName: PROBE_NAME,
     labels: { [LABELS.managedBy]: MANAGER, [LABELS.store]: storeId },

@@ -16,7 +16,7 @@ import {
   fenceMark,
 } from './epoch-fence-data.ts';
 import { prove } from './epoch-fence-proof.ts';
-import { MERGE_PATCH, type Transport } from './transport.ts';
+import { type Caller, MERGE_PATCH } from './transport.ts';
 
 /** Every lost race is another replica's raise that landed, so this is far more than can happen. */
 const RAISE_TRIES = 50;
@@ -34,10 +34,10 @@ interface Sorted {
 
 /** The fence as a ConfigMap, kept by the admission policies in manifests/admission. */
 export class KubernetesFence implements EpochFence {
-  readonly #transport: Transport;
+  readonly #transport: Caller;
   readonly #storeId: StoreId;
 
-  constructor(transport: Transport, storeId: StoreId) {
+  constructor(transport: Caller, storeId: StoreId) {
     this.#transport = transport;
     this.#storeId = storeId;
   }

@@ -30,6 +30,9 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What most of this folder needs of a {@link Transport}. */
+export type Caller = Pick<Transport, 'call'>;
+
 type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 const statusSchema = z.object({
