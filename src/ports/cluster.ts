@@ -67,13 +67,14 @@ export interface EpochFence {
   read(): Promise<ReadonlyMap<Shard, Epoch>>;
   /**
    * Raises it to these epochs and proves by dry runs that the cluster now refuses every other epoch and takes these.
-   * @param follows whether a person has confirmed that our store goes on from fences of that system
+   * An epoch of our own number that another process raised is ahead of us: every claim gets a number of its own.
+   * @param follows whether a person has confirmed that our store goes on from there
    * @returns the fences under which may be written now, and those that the cluster's fence is ahead of
    * @throws ClusterError `unfenced` when the policy or its parameter is missing or does not work; says what to apply
    */
   raise(
     fences: readonly Fence[],
-    follows: (system: string) => Promise<boolean>,
+    follows: (shard: Shard, found: Epoch) => Promise<boolean>,
   ): Promise<{
     readonly raised: readonly Fence[];
     readonly behind: readonly { readonly fence: Fence; readonly found: Epoch }[];

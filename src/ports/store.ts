@@ -1,4 +1,5 @@
 import type { StoreArchive } from '../job/archive.ts';
+import type { Epoch } from '../job/epoch.ts';
 import type { Goal, JobRevision, Layer, LayerContent, PlatformRevision, Source } from '../job/goal.ts';
 import type { ClusterId, JobId, JobName, JobRef, Revision, Shard, StoreId } from '../job/ids.ts';
 import type { PlatformContent } from '../job/platform.ts';
@@ -230,13 +231,25 @@ export interface ClusterRegistry {
   currentCluster(): Promise<KnownCluster | null>;
   /** Records the cluster (again). The former one stays in the history. @param fence of shard 0, which speaks for all */
   recordCluster(fence: Fence, cluster: KnownCluster): Promise<void>;
+  /** A person's word that all jobs move to this cluster; whoever owns shard 0 acts on it, once. */
+  acceptCluster(id: ClusterId, origin: ChangeOrigin): Promise<void>;
+  /** The cluster that a person has accepted and that has not been recorded since. */
+  acceptedCluster(): Promise<ClusterId | null>;
 }
 
 export interface FenceConfirmer {
   /** Raises every shard to max(store, fence) + 1 under this store's system and timeline; owners claim anew. */
   confirmFence(confirmation: FenceConfirmation, origin: ChangeOrigin): Promise<void>;
-  /** Whether a person has confirmed that this store follows fences of that system. */
-  followsSystem(system: string): Promise<boolean>;
+  /** Whether a person has confirmed that this store goes on from that epoch of a cluster's fence, or a later one. */
+  followsFence(shard: Shard, found: Epoch): Promise<boolean>;
+}
+
+/** What replicas found to be ahead of this store: remembered, so that further claims do not outgrow it unseen. */
+export interface BehindRegistry {
+  /** Remembers that a cluster's fence has seen more than this store. @throws StoreError `fenced` */
+  recordBehind(behind: readonly { readonly fence: Fence; readonly found: Epoch }[]): Promise<void>;
+  /** What was found ahead of these shards and not confirmed by a person since. One query. */
+  behindShards(shards: readonly Shard[]): Promise<ReadonlyMap<Shard, Epoch>>;
 }
 
 /** What the brake says to one removal. */
