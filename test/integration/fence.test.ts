@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { FENCE_PATH, fenceMark } from '../../src/cluster/epoch-fence-data.ts';
 import { createPath, objectPath } from '../../src/cluster/paths.ts';
-import { MERGE_PATCH, type Transport } from '../../src/cluster/transport.ts';
+import { MERGE_PATCH, Transport } from '../../src/cluster/transport.ts';
 import { SHARD_COUNT, shard } from '../../src/job/ids.ts';
 import { ANNOTATIONS, CELL_KIND_NAMES, keyOf, LABELS, type ObservedObject } from '../../src/plan/objects.ts';
 import { type ControlPlaneCluster, installAdmission, up } from '../cluster/index.ts';
@@ -82,6 +82,26 @@ test('under the epoch that the fence names, every kind of a cell is made, change
       await cell.remove(now, fence).catch((error) => assert.equal(error.kind, 'conflict', error.message));
       return null;
     });
+  }
+});
+
+test('the role in manifests/base is enough to raise the fence and to make, change and delete a cell under it', async () => {
+  await kubectl('apply', '-f', 'manifests/base/service-account.yaml', '-f', 'manifests/base/rbac.yaml');
+  const user = 'system:serviceaccount:bulkhead-system:bulkhead-operator';
+  const operator = new Transport({
+    ...api.target,
+    headers: async () => ({ ...(await api.target.headers()), 'impersonate-user': user }),
+  });
+  try {
+    const cell = new FencedCell(operator);
+    await cell.createAll(await cell.raise(1));
+    await cell.replaceNow('Deployment', await cell.raise(2));
+    await cell.remove(await cell.read('Namespace'), cell.at(2));
+    const others = '/api/v1/namespaces/bulkhead-system/configmaps';
+    await assert.rejects(operator.call('GET', others), { kind: 'forbidden' });
+    await assert.rejects(operator.call('DELETE', FENCE_PATH), { kind: 'forbidden' });
+  } finally {
+    await operator.close();
   }
 });
 
