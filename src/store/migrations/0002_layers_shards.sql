@@ -115,13 +115,17 @@ create table bulkhead.platform_head (
 comment on table bulkhead.platform_head is 'The newest revision of each scope.';
 
 -- Without statistics the planner guesses that a third of the revisions are new, and would read them all.
+-- An id that this server has yet to give comes from another one, with a dump: nothing that is new here.
 create function bulkhead.changed_since(horizon xid8) returns table (job_id uuid, scope text, revision integer)
 language sql stable set enable_seqscan = off as $$
   select c.job_id, null::text, (select h.revision from bulkhead.goal_head h where h.job_id = c.job_id)
-  from (select g.job_id from bulkhead.goal_revision g where g.xid >= horizon
-    union select s.job_id from bulkhead.scaler_revision s where s.xid >= horizon) c
+  from (select g.job_id from bulkhead.goal_revision g
+      where g.xid >= horizon and g.xid < pg_snapshot_xmax(pg_current_snapshot())
+    union select s.job_id from bulkhead.scaler_revision s
+      where s.xid >= horizon and s.xid < pg_snapshot_xmax(pg_current_snapshot())) c
   union all
-  select null, p.scope, max(p.revision) from bulkhead.platform_revision p where p.xid >= horizon group by p.scope
+  select null, p.scope, max(p.revision) from bulkhead.platform_revision p
+    where p.xid >= horizon and p.xid < pg_snapshot_xmax(pg_current_snapshot()) group by p.scope
 $$;
 comment on function bulkhead.changed_since(xid8) is 'Heads of the jobs, and of the platform scopes, with a revision by this transaction or a later one. Costs as much as there are changes, by the indexes on xid.';
 
