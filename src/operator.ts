@@ -6,7 +6,7 @@ import { KubernetesFence } from './cluster/epoch-fence.ts';
 import { ClusterKeeper, type KeeperHandlers } from './cluster/keeper.ts';
 import type { ClusterSession } from './cluster/session.ts';
 import type { TargetOptions } from './cluster/target.ts';
-import { type ClusterId, parseJobId, replicaId, shard } from './job/ids.ts';
+import { type ClusterId, type JobId, parseJobId, replicaId, shard } from './job/ids.ts';
 import type { ClusterIdentity } from './ports/cluster.ts';
 import type { Log } from './ports/log.ts';
 import type { Fence } from './ports/shards.ts';
@@ -55,6 +55,10 @@ export class Operator {
   #session: ClusterSession | null = null;
   #cluster: ClusterIdentity | null = null;
   #refused: string | null = null;
+  /** A cluster that another replica has to take in first. */
+  #undecided: string | null = null;
+  /** Marks of the fence that this process has raised, over all connections. */
+  readonly #raisedHere = new Set<string>();
 
   constructor(options: OperatorOptions) {
     const { store, log } = options;
@@ -64,7 +68,7 @@ export class Operator {
     this.#storeOutage = new Outage('the goal store', log);
     this.#shards = this.#shardKeeper();
     this.#feed = new GoalFeed(store, {
-      onChanged: (id) => this.#controller.wake(id),
+      onChanged: this.#changed,
       onPlatform: (tenant) => this.#controller.wakeTenant(tenant),
       onEverything: () => this.#controller.wakeEverything(),
     });
@@ -75,6 +79,7 @@ export class Operator {
       log,
       fence: (owned) => this.#shards.fence(owned),
       onFenced: this.#fenced,
+      onRefused: (fence) => this.#activation.check(fence),
       onStoreTrouble: this.#storeTrouble,
       onUnauthorized: (error) => this.#session?.end(error),
     });
@@ -102,13 +107,14 @@ export class Operator {
     const health = await this.#serveHealth();
     const { signal } = this.#stop;
     const keeping = this.#keeper.run(this.#disconnect.signal);
+    // The lease is renewed until the last write has ended.
+    const leasing = this.#shards.run(this.#shardHandlers, this.#disconnect.signal);
     try {
       await Promise.all([
-        this.#shards.run(this.#shardHandlers, signal),
         this.#feed.run({ each: this.#afterPoll, onError: this.#storeTrouble }, signal),
         this.#options.store.listen(
           {
-            onJob: (id) => this.#controller.wake(id),
+            onJob: this.#changed,
             onOther: () => {
               this.#controller.wakeBraked();
               this.#poll();
@@ -123,14 +129,14 @@ export class Operator {
     } finally {
       await this.#shards.leave();
       this.#disconnect.abort();
-      await keeping;
-      this.#activation.close();
+      await Promise.all([keeping, leasing]);
       await health?.close();
     }
   }
 
   /** Finishes the action in hand of each job, gives the shards back, and lets {@link run} return. */
   stop(): void {
+    this.#activation.close();
     this.#controller.deactivate();
     this.#stop.abort();
   }
@@ -185,12 +191,13 @@ export class Operator {
         this.#session = session;
         this.#cluster = identity;
         this.#refused = null;
+        this.#undecided = null;
         this.#clusterOutage.back('the operator');
         this.#log.info(
           { cluster: identity.id, context: identity.contextName, server: identity.server },
           'watching the cluster',
         );
-        const fence = new KubernetesFence(session.transport, store.storeId);
+        const fence = new KubernetesFence(session.transport, store.storeId, this.#raisedHere);
         const jobsSeen = () => [...cache.cells()].flatMap(({ jobId: labelled }) => parseJobId(labelled) ?? []);
         this.#activation.connected({ clusterId: identity.id, cell, jobsSeen, fence });
       },
@@ -210,6 +217,11 @@ export class Operator {
         this.#refused = why;
         this.#activation.refused(identity.id, { reason: 'ClusterChanged', why });
       },
+      onUndecided: (identity) => {
+        const why = `the replica that owns shard 0 has to take in cluster ${identity.id} first`;
+        if (this.#undecided !== why) this.#log.info({ context: identity.contextName }, why);
+        this.#undecided = why;
+      },
       onAdopted: (identity, why) => this.#log.info({ cluster: identity.id }, `cluster taken in: ${why}`),
       onChange: ({ namespace, jobId: labelled }) => this.#controller.wakeNamespace(namespace, parseJobId(labelled)),
     };
@@ -221,6 +233,11 @@ export class Operator {
     const fences = this.#shards.fences();
     if (fences.length === 0) return;
     for (const id of await this.#options.store.expireOverrides(fences)) this.#controller.wake(id);
+  };
+
+  readonly #changed = (id: JobId): void => {
+    this.#controller.wake(id);
+    this.#activation.changed(id);
   };
 
   readonly #poll = (): void => {
@@ -251,7 +268,7 @@ export class Operator {
   #hindrances(): string[] {
     if (this.#storeOutage.down) return ['the goal store does not answer'];
     const { hindrance } = this.#activation;
-    if (hindrance) return [`${hindrance.reason}: ${hindrance.why}`];
-    return this.#cluster ? [] : ['the cluster does not answer'];
+    if (hindrance) return [hindrance];
+    return this.#cluster ? [] : [this.#undecided ?? 'the cluster does not answer'];
   }
 }

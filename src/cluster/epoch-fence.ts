@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { compareToFence, type Epoch, formatEpoch } from '../job/epoch.ts';
+import { compareToFence, type Epoch, type EpochOrder, formatEpoch } from '../job/epoch.ts';
 import type { Shard, StoreId } from '../job/ids.ts';
 import { MANAGER } from '../plan/objects.ts';
 import { ClusterError, type EpochFence } from '../ports/cluster.ts';
@@ -22,6 +22,7 @@ import { type Caller, MERGE_PATCH } from './transport.ts';
 const RAISE_TRIES = 50;
 const RACE_PAUSE_MS = 20;
 
+type Follows = Parameters<EpochFence['raise']>[1];
 type Raised = Awaited<ReturnType<EpochFence['raise']>>;
 
 interface Sorted {
@@ -36,21 +37,24 @@ interface Sorted {
 export class KubernetesFence implements EpochFence {
   readonly #transport: Caller;
   readonly #storeId: StoreId;
+  readonly #raisedHere: Set<string>;
 
-  constructor(transport: Caller, storeId: StoreId) {
+  /** @param raisedHere marks that this process has raised; handed on from connection to connection */
+  constructor(transport: Caller, storeId: StoreId, raisedHere = new Set<string>()) {
     this.#transport = transport;
     this.#storeId = storeId;
+    this.#raisedHere = raisedHere;
   }
 
   async read(): Promise<ReadonlyMap<Shard, Epoch>> {
     return (await this.#state()).epochs;
   }
 
-  async raise(fences: readonly Fence[], follows: (system: string) => Promise<boolean>): Promise<Raised> {
+  async raise(fences: readonly Fence[], follows: Follows): Promise<Raised> {
     if (fences.length === 0) return { raised: [], behind: [] };
     for (let attempt = 0; attempt < RAISE_TRIES; attempt += 1) {
       const state = await this.#state();
-      const { standing, due, behind } = await sort(fences, state.epochs, follows);
+      const { standing, due, behind } = await this.#sort(fences, state.epochs, follows);
       const raised = [...standing, ...due];
       const [witness] = due.length > 0 ? due : standing;
       if (!witness) return { raised, behind };
@@ -73,9 +77,34 @@ export class KubernetesFence implements EpochFence {
     }
   }
 
+  async #sort(fences: readonly Fence[], epochs: FenceState['epochs'], follows: Follows): Promise<Sorted> {
+    const standing: Fence[] = [];
+    const due: Fence[] = [];
+    const behind: { readonly fence: Fence; readonly found: Epoch }[] = [];
+    for (const fence of fences) {
+      const found = epochs.get(fence.shard);
+      const order = found ? await this.#order(fence, found, follows) : 'newer';
+      if (order === 'same') standing.push(fence);
+      else if (order === 'newer' || !found) due.push(fence);
+      else behind.push({ fence, found });
+    }
+    return { standing, due, behind };
+  }
+
+  async #order({ shard, epoch }: Fence, found: Epoch, follows: Follows): Promise<EpochOrder> {
+    const order = compareToFence(epoch, found);
+    // Every claim gets a number of its own: where another process has ours, its claim is not in this store any more.
+    const isTaken = epoch.n === found.n && !this.#raisedHere.has(epochMark(shard, found));
+    if (order !== 'behind' && !isTaken) return order;
+    // What looks like falling behind is meant, where a person has said so and the number grew past the fence's.
+    return epoch.n > found.n && (await follows(shard, found)) ? 'newer' : 'behind';
+  }
+
   /** All or none. @returns false when somebody else changed the fence meanwhile */
   async #write(due: readonly Fence[], { epochs, resourceVersion }: FenceState): Promise<boolean> {
     if (due.length === 0) return true;
+    // Before the call, whose answer may be lost.
+    for (const fence of due) this.#raisedHere.add(fenceMark(fence));
     const raised = new Map([...epochs, ...due.map((fence) => [fence.shard, fence.epoch] as const)]);
     const body = { metadata: { resourceVersion }, data: { [this.#storeId]: encodeFence(raised) } };
     const options = { query: { fieldManager: MANAGER }, body };
@@ -103,23 +132,4 @@ export class KubernetesFence implements EpochFence {
       },
     });
   }
-}
-
-async function sort(
-  fences: readonly Fence[],
-  epochs: ReadonlyMap<Shard, Epoch>,
-  follows: (system: string) => Promise<boolean>,
-): Promise<Sorted> {
-  const standing: Fence[] = [];
-  const due: Fence[] = [];
-  const behind: { readonly fence: Fence; readonly found: Epoch }[] = [];
-  for (const fence of fences) {
-    const found = epochs.get(fence.shard);
-    const order = found ? compareToFence(fence.epoch, found) : 'newer';
-    if (order === 'same') standing.push(fence);
-    // What looks like falling behind is meant, where a person has said so and the number grew past the fence's.
-    else if (!found || order === 'newer' || (fence.epoch.n > found.n && (await follows(found.system)))) due.push(fence);
-    else behind.push({ fence, found });
-  }
-  return { standing, due, behind };
 }

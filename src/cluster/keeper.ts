@@ -13,7 +13,7 @@ import { untilTargetChanges } from './target-watch.ts';
 import { Transport } from './transport.ts';
 
 const REFUSED_PAUSE_MS = 5_000;
-const SPEAKER_PAUSE_MS = 250;
+const SPEAKER_PAUSE_MS = 500;
 /** A session that held for this long was a sound one. */
 const SOUND_MS = 10_000;
 const MAX_PAUSE_MS = 5_000;
@@ -37,6 +37,8 @@ export interface KeeperHandlers {
   readonly beforeClose: () => Promise<void>;
   /** It is another cluster than the jobs', and nothing may be written to it until a person decides. */
   readonly onRefused: (identity: ClusterIdentity, why: string) => Promise<void>;
+  /** The cluster is new, and the replica that owns shard 0, which is another, has to take it in first. */
+  readonly onUndecided: (identity: ClusterIdentity) => void;
   readonly onAdopted: (identity: ClusterIdentity, why: string) => void;
   readonly onChange: (change: CellChange) => void;
 }
@@ -122,7 +124,8 @@ export class ClusterKeeper {
   }
 
   async #decide({ transport, identity }: Connection): Promise<Decision> {
-    const { registry, storeId, accepted, speaker } = this.#options;
+    const { registry, storeId, speaker } = this.#options;
+    const accepted = this.#options.accepted ?? (await registry.acceptedCluster());
     const known = await registry.currentCluster();
     const admission = await admit({
       known,
@@ -137,7 +140,10 @@ export class ClusterKeeper {
     }
     const fence = speaker();
     if (admission.kind === 'adopt') {
-      if (!fence) return 'not ours to decide';
+      if (!fence) {
+        this.#handlers.onUndecided(identity);
+        return 'not ours to decide';
+      }
       await registry.recordCluster(fence, identity);
       this.#settled.clear();
       this.#handlers.onAdopted(identity, admission.why);

@@ -44,8 +44,8 @@ export type Action =
   | ClusterAction
   | {
       readonly do: 'wait';
-      /** Milliseconds since 1970 at which to look again even if nothing was heard. */
-      readonly until: number;
+      /** Milliseconds since 1970 at which to look again even if nothing was heard; null where only a change helps. */
+      readonly until: number | null;
       readonly reason: WaitReason;
       readonly message: string;
     }

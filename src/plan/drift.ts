@@ -40,17 +40,17 @@ function compare(path: string, wanted: unknown, found: unknown, allocated: Reado
   return canonicalJson(wanted) === canonicalJson(found) ? [] : [{ path, wanted: show(wanted), found: show(found) }];
 }
 
-/** Re-stamped by every write and never for their own sake. */
-const EPOCHS: ReadonlySet<string> = new Set(Object.values(ANNOTATIONS));
-
-/** Labels and annotations are shared with others: ours must be as we say, and nobody else may use our prefix. */
+/**
+ * Labels and annotations are shared with others: ours must be as we say, and nobody else may use our prefix. The epoch is
+ * stamped with every write and never for its own sake; the mark of a delete that did not happen goes.
+ */
 function compareShared(field: 'labels' | 'annotations', wanted: KubeObject, found: KubeObject): Drift[] {
   const mine = wanted.metadata[field] ?? {};
   const theirs = found.metadata[field] ?? {};
   const keys = [...new Set([...Object.keys(mine), ...Object.keys(theirs).filter((k) => k.startsWith(LABEL_PREFIX))])];
   return keys
     .sort()
-    .filter((key) => mine[key] !== theirs[key] && !EPOCHS.has(key))
+    .filter((key) => mine[key] !== theirs[key] && key !== ANNOTATIONS.epoch)
     .map((key) => ({ path: `metadata.${field}[${key}]`, wanted: show(mine[key]), found: show(theirs[key]) }));
 }
 

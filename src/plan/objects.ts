@@ -75,7 +75,7 @@ export const LABELS = {
 
 /**
  * Under which epoch an object was last written, and under which it is being deleted: `SHARD:SYSTEM/TIMELINE/N`. For the
- * fence alone: they take no part in hashes and are never drift.
+ * fence alone: the first takes no part in hashes and is never drift.
  */
 export const ANNOTATIONS = { epoch: 'bulkhead.dev/epoch', deleting: 'bulkhead.dev/deleting' } as const;
 

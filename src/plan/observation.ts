@@ -44,10 +44,10 @@ export interface ObservedPod {
   readonly unschedulable: string | null;
 }
 
-/** The part of an object that a goal speaks of: no status, no server-set metadata, no epochs. */
+/** The part of an object that a goal speaks of: no status, no server-set metadata, not the epoch it was written under. */
 export function comparable(object: KubeObject): Record<string, unknown> {
   const { metadata, status: _status, ...rest } = object;
-  const { [ANNOTATIONS.epoch]: _epoch, [ANNOTATIONS.deleting]: _mark, ...annotations } = metadata.annotations ?? {};
+  const { [ANNOTATIONS.epoch]: _epoch, ...annotations } = metadata.annotations ?? {};
   return { ...rest, metadata: { labels: metadata.labels ?? {}, annotations } };
 }
 

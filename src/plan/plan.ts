@@ -53,7 +53,7 @@ export function plan(input: PlanInput): Action[] {
       return planRemoval(input);
     case 'refused': {
       const broken = content.problems.map((p) => `${p.path.join('.')}: found ${p.found}, expected ${p.expected}`);
-      return [wait(input, content.because, broken.join('; '))];
+      return [{ do: 'wait', until: null, reason: content.because, message: broken.join('; ') }];
     }
     case 'spec':
       return planCell(input, content.spec);

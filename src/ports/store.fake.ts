@@ -53,6 +53,10 @@ export class FakeStore implements GoalReader, ChangeReader, StatusStore, TurnRec
     return ids.flatMap((id) => this.goalsById.get(id) ?? []);
   }
 
+  async knows(ids: readonly JobId[]): Promise<Set<JobId>> {
+    return new Set(ids.filter((id) => this.goalsById.has(id)));
+  }
+
   async cursor(): Promise<Cursor> {
     return CURSOR;
   }

@@ -7,6 +7,7 @@ import type { Fence } from '../ports/shards.ts';
 import {
   type Brake,
   type ChangeReader,
+  type GoalCatalog,
   type GoalReader,
   type JobEvent,
   StoreError,
@@ -27,12 +28,15 @@ export interface ControllerDeps {
   readonly store: TurnRecorder &
     Pick<Brake, 'reserveRemoval'> &
     Pick<GoalReader, 'heads'> &
+    Pick<GoalCatalog, 'knows'> &
     Pick<ChangeReader, 'jobsOf'>;
   readonly log: Log;
   /** The current proof of ownership of a shard; null means: write nothing for its jobs. */
   readonly fence: (shard: Shard) => Fence | null;
-  /** The store or the cluster says that this fence is outdated. */
+  /** The store says that this fence is outdated. */
   readonly onFenced: (fence: Fence) => void;
+  /** The cluster refused a write under this fence: it may be outdated. */
+  readonly onRefused: (fence: Fence) => void;
   /** The store does not answer: said once for all jobs. */
   readonly onStoreTrouble: (error: StoreError) => void;
   /** The API server does not take our credentials any more: a matter of the connection, not of a job. */
@@ -154,7 +158,7 @@ export class Controller {
     const fence = () => (this.#cluster === cluster && this.#shards.has(shard) ? this.#deps.fence(shard) : null);
     try {
       const loaded = await this.#deps.feed.load(id);
-      if (!loaded) return this.#orphan(id);
+      if (!loaded) return await this.#missing(id);
       const { goal, previous } = loaded;
       this.#remember(goal);
       const result = await reconcile({
@@ -167,12 +171,13 @@ export class Controller {
         reserveRemoval: (current) => this.#deps.store.reserveRemoval(current, id, goal.revision),
         now: Date.now,
       });
-      if (result.refused) return this.#deps.onFenced(result.refused);
       if (result.connectionError?.kind === 'unauthorized') this.#deps.onUnauthorized(result.connectionError);
-      // What a connection that we closed ourselves says of a job is not true of the job.
-      if (result.connectionError && this.#cluster !== cluster) return;
+      // What a connection that we closed ourselves says of a job is not true of the job; what was done is.
+      const isTrue = !(result.connectionError && this.#cluster !== cluster);
       // Also what ended after a stop is recorded, as long as the shard is ours.
-      await this.#save(id, result, this.#deps.fence(shard));
+      const told = isTrue ? result : { ...result, changed: false, events: result.done };
+      await this.#save(id, told, this.#deps.fence(shard));
+      if (result.refused) this.#deps.onRefused(result.refused);
       if (fence()) this.#schedule(id, goal, result);
     } catch (error) {
       this.#failed(id, error, fence());
@@ -223,9 +228,11 @@ export class Controller {
     this.#deps.log.error({ ...errorFields(error), job: id, afterMs }, 'a reconcile failed; it is tried again');
   }
 
-  /** A cell whose job the store has never heard of is reported and left alone. */
-  #orphan(id: JobId): void {
+  /** A cell whose job the store has never heard of is reported and left alone. A read that came too short is done again. */
+  async #missing(id: JobId): Promise<void> {
     if (this.#orphans.has(id)) return;
+    if ((await this.#deps.store.knows([id])).has(id))
+      throw new Error('the store knows the job and shows no goal of it');
     this.#orphans.add(id);
     this.#deps.log.warn({ job: id }, 'a cell without a goal is in the cluster; see: bulkhead orphans');
   }

@@ -49,12 +49,14 @@ export interface ReconcileResult {
   /** Whether `status` differs from `previous` and has to be saved. */
   readonly changed: boolean;
   readonly events: readonly JobEvent[];
+  /** Those of them that tell of writes: true whatever became of the connection since. */
+  readonly done: readonly JobEvent[];
   readonly next: Next;
   /** Whether anything was written to the cluster. */
   readonly wrote: boolean;
   /** Set when the fault lies with the connection, not with the job. */
   readonly connectionError: ClusterError | null;
-  /** The fence that the cluster refused: the shard is another replica's, and nothing here may be stored. */
+  /** The fence that the cluster refused: either the shard is another replica's by now, or the object is in disorder. */
   readonly refused: Fence | null;
   /** Whether a removal waits for the brake. */
   readonly braked: boolean;
@@ -195,6 +197,7 @@ function conclude(input: ReconcileInput, actions: readonly Action[], progress: P
     status: next,
     changed: canonicalJson(next) !== canonicalJson(input.previous),
     events: [...progress.events, ...transitions(input.previous, next)],
+    done: progress.events,
     next: nextTurn(actions, failure),
     wrote: progress.events.length > 0,
     connectionError: connection ? failure : null,
@@ -204,7 +207,7 @@ function conclude(input: ReconcileInput, actions: readonly Action[], progress: P
 }
 
 /** What only a person, or a change from outside, can mend. */
-const NEEDS_A_PERSON: ReadonlySet<ClusterError['kind']> = new Set(['invalid', 'forbidden', 'unauthorized']);
+const NEEDS_A_PERSON: ReadonlySet<ClusterError['kind']> = new Set(['invalid', 'forbidden', 'fenced', 'unauthorized']);
 
 const FAILURE_REASONS: Record<ClusterError['kind'], string> = {
   conflict: 'Conflict',
@@ -212,7 +215,7 @@ const FAILURE_REASONS: Record<ClusterError['kind'], string> = {
   terminating: 'NamespaceTerminating',
   invalid: 'ObjectRefused',
   forbidden: 'Forbidden',
-  fenced: 'Fenced',
+  fenced: 'ObjectRefused',
   unfenced: 'FenceMissing',
   unauthorized: 'Unauthorized',
   throttled: 'Throttled',
@@ -222,7 +225,7 @@ const FAILURE_REASONS: Record<ClusterError['kind'], string> = {
 function nextTurn(actions: readonly Action[], failure: ClusterError | null): Next {
   if (failure) return { kind: 'retry', afterMs: failure.retryAfterMs };
   if (actions.some(isClusterAction)) return { kind: 'retry', afterMs: null };
-  const times = actions.flatMap((action) => (action.do === 'wait' ? [action.until] : []));
+  const times = actions.flatMap((action) => (action.do === 'wait' && action.until !== null ? [action.until] : []));
   return times.length > 0 ? { kind: 'at', time: Math.min(...times) } : { kind: 'idle' };
 }
 

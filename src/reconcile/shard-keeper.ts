@@ -129,7 +129,8 @@ export class ShardKeeper {
       other !== undefined && formatEpoch(fence.epoch) === formatEpoch(other.epoch);
     const lost = [...this.#held.values()].filter((fence) => !isSame(fence, now.get(fence.shard)));
     for (const { shard } of lost) this.#held.delete(shard);
-    const gained = fences.filter(({ shard }) => !this.#held.has(shard));
+    // What is being given back is not taken up again, however late this answer comes.
+    const gained = fences.filter(({ shard }) => !this.#held.has(shard) && !this.#yielding.has(shard));
     for (const fence of gained) this.#held.set(fence.shard, fence);
     if (lost.length + gained.length === 0) return;
     const { log } = this.#options;

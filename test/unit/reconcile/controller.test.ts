@@ -63,7 +63,8 @@ function controllerOn(store: FakeStore) {
     store,
     log,
     fence: (shard) => ({ ...FENCE_A, shard }),
-    onFenced: (fence) => troubles.push(fence),
+    onFenced: (fence) => troubles.push({ fenced: fence }),
+    onRefused: (fence) => troubles.push({ refused: fence }),
     onStoreTrouble: (error) => troubles.push(error),
     onUnauthorized: (error) => troubles.push(error),
   });
@@ -172,14 +173,41 @@ test('a braked removal goes on as soon as the brake is released', async () => {
   controller.deactivate();
 });
 
-test('a refused epoch is told of, and nothing is stored under it', async () => {
+test('a write that the fence refused is looked into; until then it is this job’s failure and no other’s', async () => {
   const store = new FakeStore(STORE, [goal]);
   const cell = new FakeCluster();
   cell.failNext(new ClusterError('fenced', 'stale epoch'));
   const { controller, troubles } = controllerOn(store);
   await controller.activate(active(cell), [SHARD_A]);
   await until('it is told of', 2_000, () => troubles.length > 0);
-  assert.deepEqual([troubles, store.records], [[FENCE_A], []]);
+  assert.deepEqual(troubles, [{ refused: FENCE_A }]);
+  assert.equal(store.statusesById.get(JOB_A)?.conditions[0]?.reason, 'ObjectRefused');
+  controller.deactivate();
+});
+
+test('an epoch that the store refuses is the shard’s end', async () => {
+  const store = new FakeStore(STORE, [goal]);
+  store.failNext(new StoreError('fenced', 'another owner'));
+  const { controller, troubles } = controllerOn(store);
+  await controller.activate(active(new FakeCluster()), [SHARD_A]);
+  await until('it is told of', 2_000, () => troubles.length > 0);
+  assert.deepEqual(troubles, [{ fenced: FENCE_A }]);
+  controller.deactivate();
+});
+
+test('a goal that one read misses is no orphan while the store knows the job: it is read again', async () => {
+  const store = new FakeStore(STORE, [goal]);
+  const read = store.goals.bind(store);
+  let truncated = true;
+  store.goals = async (ids) => {
+    const found = truncated ? [] : await read(ids);
+    truncated = false;
+    return found;
+  };
+  const { controller, log } = controllerOn(store);
+  await controller.activate(active(new FakeCluster()), [SHARD_A]);
+  await until('it is recorded', 2_000, () => store.statusesById.has(JOB_A));
+  assert.ok(!log.lines.some((line) => line.message.includes('without a goal')));
   controller.deactivate();
 });
 

@@ -194,7 +194,7 @@ test('a cell that is being deleted by Kubernetes already is not asked for again'
   assert.equal(reason(again), 'Removing');
 });
 
-test('a refused epoch ends the turn and names the fence: it is no condition of the job', async () => {
+test('a refused epoch ends the turn and names the fence that it was written under', async () => {
   const cell = new FakeCluster();
   cell.failNext(new ClusterError('fenced', 'stale epoch'));
   const result = await turn(goal, cell);

@@ -126,6 +126,20 @@ test('a surplus is given back in good order: first idle, then drained, then free
   assert.deepEqual([it.keeper.fence(shard(1)), it.story.length], [null, 3]);
 });
 
+test('what is being given back is not taken up again by an answer that comes late, also past the end of the lease', async () => {
+  const leases = new FakeLeases();
+  leases.standing = { fences: [fenceOf(0), fenceOf(1)], surplus: 1, replicas: 2 };
+  const drained = Promise.withResolvers<void>();
+  await using it = keeperOn(leases, drained.promise);
+  await until('it is draining', 1_000, () => it.story.some((line) => line.startsWith('drain')));
+  leases.error = new Error('silent');
+  await until('the lease is over', 1_000, () => it.story.some((line) => line.startsWith('lost 0')));
+  leases.error = null;
+  await until('shard 0 is back', 1_000, () => it.story.filter((line) => line.startsWith('gained')).length === 2);
+  assert.equal(it.story.at(-1), 'gained 0@1');
+  drained.resolve();
+});
+
 test('a refused fence is lost at once; one of an earlier epoch changes nothing', async () => {
   const leases = new FakeLeases();
   leases.standing = { fences: [fenceOf(1, 2)], surplus: 0, replicas: 1 };
