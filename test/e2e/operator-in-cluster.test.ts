@@ -10,6 +10,7 @@ import type { JobStatus } from '../../src/job/status.ts';
 import { CELL_KINDS, LABELS } from '../../src/plan/objects.ts';
 import { findFreePort } from '../../src/store/embedded/port.ts';
 import { ensureEmbedded } from '../../src/store/embedded.ts';
+import { migrate } from '../../src/store/migrate.ts';
 import { operatorImage, workerImage } from '../cluster/images/index.ts';
 import type { KindCluster } from '../cluster/index.ts';
 import { auditMark, auditSince } from '../support/audit.ts';
@@ -46,11 +47,12 @@ describe('the operator in a cluster', { timeout: 10 * 60_000 }, () => {
     // The Docker daemon that this needs runs as long as the cluster does.
     const { ref } = await operatorImage();
     await cluster.loadImages([ref]);
-    const { url } = await ensureEmbedded({
+    const { url, adminUrl, appRole } = await ensureEmbedded({
       folder: join(await ownFolder(), 'for-pods'),
       port: await findFreePort(),
       listen: isOwn(cluster.hostAddress) ? [cluster.hostAddress] : [],
     });
+    await migrate(adminUrl, { appRole });
     api = await connect(cluster);
     cleanup.defer(() => api.close());
     bulkhead = bulkheadOn(url, cluster);
@@ -186,7 +188,7 @@ describe('the operator in a cluster', { timeout: 10 * 60_000 }, () => {
   async function install(databaseUrl: string): Promise<void> {
     const url = new URL(databaseUrl);
     url.hostname = cluster.hostAddress;
-    await kubectl('apply', '--server-side', '-k', 'manifests/admission');
+    await kubectl('apply', '--server-side', '--force-conflicts', '-k', 'manifests/admission');
     await kubectl('-n', SYSTEM, 'create', 'secret', 'generic', 'bulkhead-database', `--from-literal=url=${url.href}`);
     await kubectl('apply', '-k', WORK_DIR);
   }
