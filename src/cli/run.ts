@@ -4,7 +4,7 @@ import type { ClusterId } from '../job/ids.ts';
 import { Operator } from '../operator.ts';
 import type { ClusterIdentity } from '../ports/cluster.ts';
 import { canAsk, confirm } from './confirm.ts';
-import type { Context } from './context.ts';
+import { type Context, origin } from './context.ts';
 import { CliError } from './errors.ts';
 import { isLocalServer } from './local-server.ts';
 import type { GlobalOptions } from './options.ts';
@@ -94,6 +94,8 @@ export async function run(context: Context, options: RunOptions): Promise<void> 
   const identity = await preflight(context, options);
   const store = await context.store();
   const log = operatorLog(options.debug === true);
+  // For whoever owns shard 0, which may be another replica.
+  if (options.acceptCluster !== undefined) await store.acceptCluster(options.acceptCluster, origin({}));
   const wanted = options.healthAddress ?? (ownNamespace() === null ? HEALTH : IN_CLUSTER_HEALTH);
   const health = wanted === 'none' ? null : wanted;
   const operator = new Operator({

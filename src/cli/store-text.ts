@@ -71,27 +71,35 @@ export const storeObject = ({ storeId, target, facts, knownSchema, replicas, clu
 
 export type FenceMap = ReadonlyMap<Shard, Epoch>;
 
+/** Whether the fence as it stands is ahead, unless a person has confirmed it. */
+export const looksBehind = ({ system, timeline, epochs }: StoreFacts, shard: Shard, found: Epoch): boolean =>
+  compareToFence({ system, timeline, n: epochs.get(shard) ?? 0 }, found) === 'behind';
+
 /**
- * Those that have seen more than the store: nothing is written for their shards until a person says so.
- * @param followed systems that a person has confirmed already: the next owner's number will be above the fence's
+ * The shards that nothing is written for until a person says so, each with what it is behind: where the fence has seen
+ * more than the store, and where operators have found that before, though claims have outgrown the fence since.
+ * @param followed shards whose fence a person has confirmed: the next owner's number will be above it
+ * @param remembered what operators have found ahead
  */
 export function behindOf(
-  { system, timeline, epochs }: StoreFacts,
+  facts: StoreFacts,
   fence: FenceMap,
-  followed: ReadonlySet<string>,
+  followed: ReadonlySet<Shard>,
+  remembered: FenceMap,
 ): FenceMap {
   const isBehind = ([shard, found]: readonly [Shard, Epoch]): boolean => {
-    const n = epochs.get(shard) ?? 0;
-    if (n >= found.n && followed.has(found.system)) return false;
-    return compareToFence({ system, timeline, n }, found) === 'behind';
+    if (remembered.has(shard)) return true;
+    if ((facts.epochs.get(shard) ?? 0) >= found.n && followed.has(shard)) return false;
+    return looksBehind(facts, shard, found);
   };
-  return new Map([...fence].filter(isBehind));
+  return new Map([...remembered, ...[...fence].filter(isBehind)]);
 }
 
 const highest = (numbers: Iterable<number>): number => Math.max(0, ...numbers);
 
 /** Where the fence stands: each system and timeline that it names. */
 function fenceLine(fence: FenceMap): string {
+  if (fence.size === 0) return 'says nothing about this store; operators found another one ahead';
   const lives = Map.groupBy(fence.values(), ({ system, timeline }) => `system ${system}, timeline ${timeline}`);
   return [...lives]
     .map(

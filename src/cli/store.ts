@@ -1,12 +1,22 @@
 import type { Command } from 'commander';
+import { SHARD_COUNT, type Shard, shard } from '../job/ids.ts';
+import type { FenceConfirmer } from '../ports/store.ts';
 import { describeTarget } from '../store/errors.ts';
 import { readMigrations } from '../store/migrate.ts';
 import { requireYes } from './confirm.ts';
 import { action, type Context, origin } from './context.ts';
 import { type GlobalOptions, mandatoryReasonOption, outputOption, yesOption } from './options.ts';
 import { print, say, toJsonText, toYamlText } from './output.ts';
-import { readStoreFacts } from './store-facts.ts';
-import { behindOf, CONFIRM_QUESTION, confirmText, storeObject, storeText } from './store-text.ts';
+import { readStoreFacts, type StoreFacts } from './store-facts.ts';
+import {
+  behindOf,
+  CONFIRM_QUESTION,
+  confirmText,
+  type FenceMap,
+  looksBehind,
+  storeObject,
+  storeText,
+} from './store-text.ts';
 
 interface StatusOptions extends GlobalOptions {
   readonly output?: 'json' | 'yaml';
@@ -32,13 +42,22 @@ async function status(context: Context, { output }: StatusOptions): Promise<void
   await print(storeText(report, Date.now()));
 }
 
+const ALL_SHARDS: readonly Shard[] = Array.from({ length: SHARD_COUNT }, (_, id) => shard(id));
+
+/** The shards that look behind, and whose fence a person has confirmed. */
+async function followedOf(store: FenceConfirmer, facts: StoreFacts, fence: FenceMap): Promise<ReadonlySet<Shard>> {
+  const followed = new Set<Shard>();
+  for (const [shard, found] of fence) {
+    if (looksBehind(facts, shard, found) && (await store.followsFence(shard, found))) followed.add(shard);
+  }
+  return followed;
+}
+
 async function confirmStore(context: Context, options: ConfirmOptions): Promise<void> {
   const [store, { url }] = await Promise.all([context.store(), context.database()]);
   // Not only in the cluster that the store knows of: a restored one may know of an older one.
   const [fence, identity, facts] = await Promise.all([context.fence(), context.identify(), readStoreFacts(url)]);
-  const systems = [...new Set([...fence.values()].map(({ system }) => system))];
-  const follows = await Promise.all(systems.map((system) => store.followsSystem(system)));
-  const behind = behindOf(facts, fence, new Set(systems.filter((_, index) => follows[index])));
+  const behind = behindOf(facts, fence, await followedOf(store, facts, fence), await store.behindShards(ALL_SHARDS));
   if (behind.size === 0) {
     const where = `the fence of context ${identity.contextName}`;
     return say(

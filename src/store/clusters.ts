@@ -1,6 +1,6 @@
-import { clusterId } from '../job/ids.ts';
+import { type ClusterId, clusterId } from '../job/ids.ts';
 import type { Fence } from '../ports/shards.ts';
-import type { KnownCluster } from '../ports/store.ts';
+import type { ChangeOrigin, KnownCluster } from '../ports/store.ts';
 import { fenceCte, fenced, fenceValues } from './fence.ts';
 import type { Database, Sql } from './pool.ts';
 
@@ -48,13 +48,34 @@ async function upsertCurrent(sql: Sql, fence: Fence, cluster: KnownCluster): Pro
 }
 
 /**
- * Makes `cluster` the current one; a former one stays in the history.
+ * Makes `cluster` the current one; a former one stays in the history. An acceptance has had its effect with it, or is
+ * overtaken; only a new address of the current cluster leaves the acceptance of another one as it is.
  * @param fence of shard 0, whose owner speaks for the whole store
  * @throws StoreError `fenced`, also under the fence of another shard
  */
 export async function recordCluster(db: Database, fence: Fence, cluster: KnownCluster): Promise<void> {
   await db.transaction(async (sql) => {
+    const before = await currentCluster(sql);
     await retireOthers(sql, fence, cluster.id);
     await upsertCurrent(sql, fence, cluster);
+    await sql.query('delete from bulkhead.cluster_acceptance where id = $1::uuid or $2', [
+      cluster.id,
+      before?.id !== cluster.id,
+    ]);
   });
+}
+
+/** The last word counts. */
+export async function acceptCluster(sql: Sql, id: ClusterId, { author, reason }: ChangeOrigin): Promise<void> {
+  await sql.query(
+    `insert into bulkhead.cluster_acceptance (id, author, reason) values ($1, $2, $3)
+     on conflict (only_one) do update
+     set id = excluded.id, author = excluded.author, reason = excluded.reason, at = excluded.at`,
+    [id, author, reason],
+  );
+}
+
+export async function acceptedCluster(sql: Sql): Promise<ClusterId | null> {
+  const [row] = await sql.query<{ id: string }>('select id from bulkhead.cluster_acceptance');
+  return row === undefined ? null : clusterId(row.id);
 }

@@ -1,5 +1,8 @@
+import { compareToFence, type Epoch, formatEpoch, parseEpoch } from '../job/epoch.ts';
+import type { Shard } from '../job/ids.ts';
 import type { FenceConfirmation } from '../ports/shards.ts';
 import { type ChangeOrigin, StoreError } from '../ports/store.ts';
+import { forgetBehind } from './behind.ts';
 import type { Database, Sql } from './pool.ts';
 
 /**
@@ -19,11 +22,12 @@ async function raise(sql: Sql, fences: FenceConfirmation['fences']): Promise<voi
   );
 }
 
-async function remember(sql: Sql, systems: ReadonlySet<string>, author: string, reason: string): Promise<void> {
+async function remember(sql: Sql, fences: FenceConfirmation['fences'], author: string, reason: string): Promise<void> {
+  const confirmed = Object.fromEntries([...fences].map(([shard, epoch]) => [shard, formatEpoch(epoch)]));
   await sql.query(
-    `insert into bulkhead.fence_confirmation (system, follows, author, reason)
-     select bulkhead.system_identifier(), follows, $2, $3 from unnest($1::text[]) follows`,
-    [[...systems], author, reason],
+    `insert into bulkhead.fence_confirmation (system, fences, author, reason)
+     values (bulkhead.system_identifier(), $1::jsonb, $2, $3)`,
+    [JSON.stringify(confirmed), author, reason],
   );
 }
 
@@ -35,18 +39,23 @@ export async function confirmFence(
 ): Promise<void> {
   if (reason === null) throw new StoreError('invalid', 'A fence is confirmed for a reason: say which, for the record.');
   if (fences.size === 0) return;
-  const systems = new Set([...fences.values()].map(({ system }) => system));
   await db.transaction(async (sql) => {
+    // First, since its locks make a replica wait that is about to remember something under an outdated fence.
     await raise(sql, fences);
-    await remember(sql, systems, author, reason);
+    await forgetBehind(sql, [...fences.keys()]);
+    await remember(sql, fences, author, reason);
   });
 }
 
-/** Whether a person has confirmed, to the database that this is now, that it follows fences of `system`. */
-export async function followsSystem(sql: Sql, system: string): Promise<boolean> {
-  const rows = await sql.query(
-    'select from bulkhead.fence_confirmation where system = bulkhead.system_identifier() and follows = $1 limit 1',
-    [system],
+/** Whether a person has confirmed, to the database that this is now, that `shard` goes on from `found` or later. */
+export async function followsFence(sql: Sql, shard: Shard, found: Epoch): Promise<boolean> {
+  const rows = await sql.query<{ epoch: string }>(
+    `select fences ->> $1 as epoch from bulkhead.fence_confirmation
+     where system = bulkhead.system_identifier() and fences ->> $1 is not null`,
+    [String(shard)],
   );
-  return rows.length > 0;
+  return rows.some(({ epoch }) => {
+    const confirmed = parseEpoch(epoch);
+    return confirmed !== null && compareToFence(confirmed, found) !== 'behind';
+  });
 }

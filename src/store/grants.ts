@@ -14,13 +14,16 @@ type Rights = Readonly<Record<string, readonly Right[]>>;
 const READ: readonly Right[] = ['SELECT'];
 const APPEND: readonly Right[] = ['SELECT', 'INSERT'];
 const EDIT: readonly Right[] = ['SELECT', 'INSERT', 'UPDATE'];
+const REWRITE: readonly Right[] = [...EDIT, 'DELETE'];
 
 /** Partitions are reached through their parents, so they need no rights of their own. */
 const TABLES: Rights = {
   brake: ['SELECT', 'UPDATE'],
   brake_release: APPEND,
   cluster: EDIT,
+  cluster_acceptance: REWRITE,
   event: APPEND,
+  fence_ahead: REWRITE,
   fence_confirmation: APPEND,
   goal_head: EDIT,
   goal_revision: APPEND,
@@ -31,9 +34,9 @@ const TABLES: Rights = {
   platform_head: EDIT,
   platform_revision: APPEND,
   removal: EDIT,
-  replica: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
+  replica: REWRITE,
   scaler_revision: APPEND,
-  shard: ['SELECT', 'UPDATE'],
+  shard: ['SELECT', 'UPDATE (owner)', 'UPDATE (epoch)'],
   store: READ,
 };
 const SEQUENCES: Rights = { event_id: ['USAGE'] };

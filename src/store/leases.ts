@@ -23,13 +23,23 @@ const EXPIRY = "clock_timestamp() + $4 * interval '1 millisecond'";
 const IS_FORGOTTEN = `r.expires_at < clock_timestamp() - ${FORGOTTEN_AFTER}
   and not exists (select from bulkhead.shard s where s.owner = r.id)`;
 
+/**
+ * A replica that has lost the cluster keeps its shards for this long: most come back sooner, and moving shards costs the
+ * jobs a pause.
+ */
+const UNCONNECTED_GRACE = "interval '10 seconds'";
+const IS_CONNECTED = 'exists (select from bulkhead.cluster where current and id = $3::uuid)';
+
 async function renew(sql: Sql, self: Self, ttlMs: number): Promise<void> {
   await sql.query(
     `with renewed as (
-       update bulkhead.replica set name = $2, cluster_id = $3::uuid, expires_at = ${EXPIRY} where id = $1::uuid
+       update bulkhead.replica set name = $2, cluster_id = $3::uuid, expires_at = ${EXPIRY},
+         unconnected_since = case when not ${IS_CONNECTED} then coalesce(unconnected_since, clock_timestamp()) end
+       where id = $1::uuid
        returning 1)
-     insert into bulkhead.replica (id, name, cluster_id, expires_at)
-     select $1::uuid, $2, $3::uuid, ${EXPIRY} where not exists (select from renewed)
+     insert into bulkhead.replica (id, name, cluster_id, expires_at, unconnected_since)
+     select $1::uuid, $2, $3::uuid, ${EXPIRY}, case when not ${IS_CONNECTED} then clock_timestamp() end
+     where not exists (select from renewed)
      on conflict (id) do nothing`,
     [self.id, self.name, self.clusterId, ttlMs],
   );
@@ -39,8 +49,8 @@ interface View extends Server {
   readonly shards: readonly number[];
   /** pg gives a bigint as text. */
   readonly epochs: readonly string[];
-  /** Everyone alive, with the number of shards that each has. */
-  readonly live: readonly Holder[];
+  /** Everyone alive. */
+  readonly live: readonly Live[];
   /** Shards that nobody holds under a lease. */
   readonly free: number;
   readonly forgotten: boolean;
@@ -50,12 +60,15 @@ interface View extends Server {
 async function look(sql: Sql, self: ReplicaId): Promise<View> {
   const [view] = await sql.query<View>(
     `with r as materialized (
-       select id, expires_at > clock_timestamp() or id = $1::uuid as alive from bulkhead.replica),
+       select id, expires_at > clock_timestamp() or id = $1::uuid as alive, unconnected_since is null as connected,
+         unconnected_since > clock_timestamp() - ${UNCONNECTED_GRACE} as spared
+       from bulkhead.replica),
      s as materialized (select id, owner, epoch from bulkhead.shard)
      select bulkhead.system_identifier() as system, bulkhead.timeline() as timeline,
        array(select id from s where owner = $1::uuid order by id) as shards,
        array(select epoch from s where owner = $1::uuid order by id) as epochs,
-       (select json_agg(json_build_object('id', id, 'held', (select count(*) from s where s.owner = r.id)))
+       (select json_agg(json_build_object('id', id, 'held', (select count(*) from s where s.owner = r.id),
+          'connected', connected, 'spared', coalesce(spared, false)))
         from r where alive) as live,
        (select count(*)::int from s where owner is null or owner not in (select id from r where alive)) as free,
        exists (select from bulkhead.replica r where ${IS_FORGOTTEN}) as forgotten`,
@@ -67,16 +80,34 @@ async function look(sql: Sql, self: ReplicaId): Promise<View> {
 
 export interface Holder {
   readonly id: string;
+  /** How many shards it has. */
   readonly held: number;
 }
 
+export interface Live extends Holder {
+  /** To the store's current cluster. */
+  readonly connected: boolean;
+  /** Not connected since a moment ago only. */
+  readonly spared: boolean;
+}
+
 /**
- * How many shards fall to `self` when they are divided evenly. What cannot be divided stays with those who hold most
+ * Who gets a share: those who can act on the cluster. While nobody is connected it is the cluster that is lost, not a
+ * replica, and moving shards would help no job.
+ */
+export function eligible(live: readonly Live[]): readonly Live[] {
+  if (!live.some(({ connected }) => connected)) return live;
+  return live.filter(({ connected, spared }) => connected || spared);
+}
+
+/**
+ * How many shards fall to `self`, none where it is not among them, when they are divided evenly. What cannot be divided stays with those who hold most
  * already, so that the least is moved, and everyone comes to the same answer.
  */
-export function shareOf(self: string, live: readonly Holder[]): number {
-  const ranked = [...live].sort((a, b) => b.held - a.held || (a.id < b.id ? -1 : 1));
+export function shareOf(self: string, among: readonly Holder[]): number {
+  const ranked = [...among].sort((a, b) => b.held - a.held || (a.id < b.id ? -1 : 1));
   const place = ranked.findIndex(({ id }) => id === self);
+  if (place < 0) return 0;
   return Math.floor(SHARD_COUNT / ranked.length) + (place < SHARD_COUNT % ranked.length ? 1 : 0);
 }
 
@@ -125,7 +156,7 @@ export async function heartbeat(
   const view = await look(db, self.id);
   meet({ system: view.system, timeline: view.timeline });
   if (view.forgotten) await db.query(`delete from bulkhead.replica r where ${IS_FORGOTTEN}`);
-  const share = shareOf(self.id, view.live);
+  const share = shareOf(self.id, eligible(view.live));
   const wanted = Math.min(share - view.shards.length, view.free);
   const claimed = wanted > 0 ? await claim(db, self.id, wanted) : [];
   const fences = [

@@ -1,6 +1,7 @@
 import { storeId } from '../job/ids.ts';
 import type { ShardLeases } from '../ports/shards.ts';
 import type {
+  BehindRegistry,
   Brake,
   ChangeReader,
   ClusterRegistry,
@@ -15,10 +16,11 @@ import type {
   StatusStore,
   TurnRecorder,
 } from '../ports/store.ts';
+import { behindShards, recordBehind } from './behind.ts';
 import { brakeState, releaseBrake, reserveRemoval } from './brake.ts';
 import { changesSince, cursor, jobsOf } from './changes.ts';
-import { currentCluster, recordCluster } from './clusters.ts';
-import { confirmFence, followsSystem } from './confirm.ts';
+import { acceptCluster, acceptedCluster, currentCluster, recordCluster } from './clusters.ts';
+import { confirmFence, followsFence } from './confirm.ts';
 import { events } from './events.ts';
 import { expireOverrides } from './expiry.ts';
 import { find, findRemoved, goals, heads, knows, list } from './goals.ts';
@@ -46,6 +48,7 @@ export interface Store
     ClusterRegistry,
     ShardLeases,
     FenceConfirmer,
+    BehindRegistry,
     Brake,
     GoalHints {
   /** Closes the connections; waits no longer than a few seconds. Does not end a `listen`: abort its signal. */
@@ -152,13 +155,17 @@ export async function openStore(options: OpenOptions): Promise<Store> {
       record: (fence, turn) => record(db, fence, turn),
       currentCluster: () => currentCluster(db),
       recordCluster: (fence, cluster) => recordCluster(db, fence, cluster),
+      acceptCluster: (id, origin) => acceptCluster(db, id, origin),
+      acceptedCluster: () => acceptedCluster(db),
       heartbeat: async (self, ttlMs) => heartbeat(await lease.open(), self, ttlMs, meet),
       yieldShards: async (replica, shards) => yieldShards(await lease.open(), replica, shards),
       leave: async (replica) => leave(await lease.open(), replica),
       replicas: () => replicas(db),
       holding: async (fences) => holding(await lease.open(), fences),
       confirmFence: (confirmation, origin) => confirmFence(db, confirmation, origin),
-      followsSystem: (system) => followsSystem(db, system),
+      followsFence: (shard, found) => followsFence(db, shard, found),
+      recordBehind: (behind) => recordBehind(db, behind),
+      behindShards: (shards) => behindShards(db, shards),
       reserveRemoval: (fence, id, revision) => reserveRemoval(db, fence, id, revision),
       brakeState: () => brakeState(db),
       releaseBrake: (origin) => releaseBrake(db, origin),

@@ -286,15 +286,28 @@ describe('store confirm', () => {
       asks.stderr,
       /^This store: +Postgres at .*\nThe fence: +of context stub .* system 7000000000000000009, timeline 3: 1 of 256 shards, epochs up to 40\nBehind: +1 shard; shard 7 is at \d+\/1\/\d+ here and at 7000000000000000009\/3\/40 there\nerror: .* Go on\? There is no terminal to ask on: say --yes/,
     );
-    assert.equal(await database.store.followsSystem(SYSTEM), false);
+    const found = { system: SYSTEM, timeline: 3, n: 40 };
+    assert.equal(await database.store.followsFence(shard(7), found), false);
     const done = await bulkhead('store', 'confirm', '--reason', 'restored from backup', '--yes');
     assert.equal(done.stdout, 'store confirmed: 1 shard goes on from the fence of context stub\n', done.stderr);
-    assert.equal(await database.store.followsSystem(SYSTEM), true);
+    assert.equal(await database.store.followsFence(shard(7), found), true);
     await asReplica(database.store, async (_fenceOf, fences) => {
       assert.equal(fences.find((fence) => fence.shard === 7)?.epoch.n, 41);
     });
     const again = await bulkhead('store', 'confirm', '--reason', 'x');
     assert.equal(again.stderr, 'Nothing to confirm: this store is not behind the fence of context stub.\n');
+  });
+
+  it('also of what an operator found ahead, when claims have outgrown the fence since', async () => {
+    answers[FENCE_PATH] = json({ metadata: { resourceVersion: '1' } });
+    await asReplica(database.store, async (_fenceOf, fences) => {
+      const fence = fences.find((one) => one.shard === 9) ?? assert.fail('shard 9 is not held');
+      await database.store.recordBehind([{ fence, found: { ...fence.epoch, n: 1 } }]);
+    });
+    const done = await bulkhead('store', 'confirm', '--reason', 'restored from backup', '--yes');
+    assert.equal(done.stdout, 'store confirmed: 1 shard goes on from the fence of context stub\n', done.stderr);
+    assert.deepEqual(await database.store.behindShards([shard(9)]), new Map());
+    assert.match((await bulkhead('store', 'confirm', '--reason', 'x')).stderr, /^Nothing to confirm/);
   });
 
   it('of a cluster without a fence says what to install', async () => {

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { clusterId, type ReplicaId, replicaId, shard } from '../../src/job/ids.ts';
+import { type ClusterId, clusterId, type ReplicaId, replicaId, shard } from '../../src/job/ids.ts';
 import type { Fence, Standing } from '../../src/ports/shards.ts';
-import { heartbeat, shareOf, whenServerChanges } from '../../src/store/leases.ts';
+import { eligible, heartbeat, shareOf, whenServerChanges } from '../../src/store/leases.ts';
 import { type Database, openDatabase } from '../../src/store/pool.ts';
 import { sql, type TestDatabase, testDatabase } from '../support/postgres.ts';
 import { until } from '../support/until.ts';
@@ -220,6 +220,93 @@ describe('many replicas at the same time', () => {
   });
 });
 
+describe('a replica without the cluster', () => {
+  const beatAt = (id: ReplicaId, cluster: ClusterId | null) =>
+    db.store.heartbeat({ id, name: `replica ${id.at(-1)}`, clusterId: cluster }, LONG_MS);
+  /** As if ten seconds had gone by. */
+  const wait = () => admin(`update bulkhead.replica set unconnected_since = unconnected_since - interval '10 seconds'`);
+  const where = new Map<ReplicaId, ClusterId | null>();
+  /** Everybody a few times, each giving back what is too much. @returns how many shards each has */
+  async function settle(): Promise<number[]> {
+    for (let round = 0; round < 4; round += 1) {
+      for (const [id, cluster] of where) {
+        const { fences, surplus } = await beatAt(id, cluster);
+        await db.store.yieldShards(
+          id,
+          fences.slice(fences.length - surplus).map((fence) => fence.shard),
+        );
+      }
+    }
+    return sizes(...(await Promise.all([...where].map(([id, cluster]) => beatAt(id, cluster)))));
+  }
+
+  beforeEach(async () => {
+    for (const id of [ANN, BOB, CEM]) where.set(id, CLUSTER);
+    const zero = (await beatAt(ANN, CLUSTER)).fences[0] ?? assert.fail('no shard 0');
+    await db.store.recordCluster(zero, {
+      id: CLUSTER,
+      contextName: 'kind',
+      server: 'https://one',
+      caCertificate: null,
+    });
+    assert.deepEqual((await settle()).toSorted(), [85, 85, 86]);
+  });
+
+  for (const [why, lost] of [
+    ['is not connected', null],
+    ['is connected to another one', clusterId('bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb')],
+  ] as const) {
+    it(`because it ${why} keeps its shards for a while, then the others serve them, then it gets its share back`, async () => {
+      const before = await settle();
+      where.set(ANN, lost);
+      assert.deepEqual(await settle(), before, 'most come back sooner');
+      await wait();
+      const { surplus, replicas, fences } = await beatAt(ANN, lost);
+      assert.deepEqual([surplus, replicas], [fences.length, 3], 'shard 0 with the rest');
+      assert.deepEqual(await settle(), [0, 128, 128]);
+      assert.deepEqual(await settle(), [0, 128, 128]);
+      where.set(ANN, CLUSTER);
+      assert.deepEqual((await settle()).toSorted(), [85, 85, 86]);
+    });
+  }
+
+  it('as all are keeps what it has: moving it would help no job', async () => {
+    const before = await settle();
+    for (const id of [ANN, BOB, CEM]) {
+      where.set(id, null);
+      // Nobody is left that could do better, though they did not lose it at the same moment.
+      if (id !== CEM) await beatAt(id, null);
+    }
+    const epochs = await admin('select id, epoch from bulkhead.shard order by id');
+    await beatAt(CEM, null);
+    await admin(
+      `update bulkhead.replica set unconnected_since = unconnected_since - interval '10 seconds' where id = $1`,
+      [ANN],
+    );
+    assert.deepEqual(await settle(), before);
+    await wait();
+    assert.deepEqual(await settle(), before);
+    assert.deepEqual(await admin('select id, epoch from bulkhead.shard order by id'), epochs);
+  });
+
+  it('is known by since when, and not longer than that', async () => {
+    const since = async () =>
+      (
+        await admin<{ since: Date | null }>('select unconnected_since as since from bulkhead.replica where id = $1', [
+          ANN,
+        ])
+      )[0]?.since;
+    assert.equal(await since(), null);
+    await beatAt(ANN, null);
+    const first = await since();
+    assert.ok(first instanceof Date);
+    await beatAt(ANN, null);
+    assert.deepEqual(await since(), first);
+    await beatAt(ANN, CLUSTER);
+    assert.equal(await since(), null);
+  });
+});
+
 describe('at rest', () => {
   it('a heartbeat writes one row, in place, and nothing else', async () => {
     const own = await openDatabase({ ...OPTIONS, url: db.url });
@@ -317,4 +404,12 @@ describe('the share', () => {
       );
     });
   }
+
+  it('falls to those who are connected or were a moment ago, and to all while nobody is connected', () => {
+    const one = (id: string, connected: boolean, spared = false) => ({ id, held: 0, connected, spared });
+    const idsOf = (...live: Parameters<typeof eligible>[0]) => eligible(live).map(({ id }) => id);
+    assert.deepEqual(idsOf(one('a', true), one('b', false), one('c', false, true)), ['a', 'c']);
+    assert.deepEqual(idsOf(one('a', false), one('b', false, true)), ['a', 'b']);
+    assert.equal(shareOf('b', [one('a', true)]), 0);
+  });
 });

@@ -197,7 +197,7 @@ async function fillHistory(db: TestDatabase): Promise<void> {
   );
   await sql(
     db.adminUrl,
-    `insert into bulkhead.fence_confirmation (system, follows, author, reason) values ('1', '2', 'a', 'r')`,
+    `insert into bulkhead.fence_confirmation (system, fences, author, reason) values ('1', '{}', 'a', 'r')`,
   );
   await sql(db.adminUrl, `insert into bulkhead.brake_release (author, reason, released) values ('a', 'r', 0)`);
 }

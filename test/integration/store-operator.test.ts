@@ -257,4 +257,50 @@ describe('the cluster', () => {
     const history = await sql(db.superuserUrl, 'select id from bulkhead.cluster order by first_seen_at');
     assert.deepEqual(history, [{ id: CLUSTER }, { id: OTHER_CLUSTER }]);
   });
+
+  it('that a person accepts is one until it is recorded, and the last word counts', async () => {
+    const THIRD = clusterId('cccccccc-cccc-4ccc-8ccc-cccccccccccc');
+    const fence = (await lead())(shard(0));
+    const accept = (id: KnownCluster['id']) => store.acceptCluster(id, ORIGIN);
+    assert.equal(await store.acceptedCluster(), null);
+    await store.recordCluster(fence, clusterOf(CLUSTER, 'https://one'));
+    await accept(THIRD);
+    await accept(OTHER_CLUSTER);
+    assert.equal(await store.acceptedCluster(), OTHER_CLUSTER);
+    await store.recordCluster(fence, clusterOf(CLUSTER, 'https://one:2'));
+    assert.equal(await store.acceptedCluster(), OTHER_CLUSTER, 'the former one only got another address');
+    await assert.rejects(store.recordCluster({ ...fence, replica: BOB }, clusterOf(OTHER_CLUSTER, 'https://two')));
+    assert.equal(await store.acceptedCluster(), OTHER_CLUSTER, 'nothing was recorded');
+    await store.recordCluster(fence, clusterOf(OTHER_CLUSTER, 'https://two'));
+    assert.equal(await store.acceptedCluster(), null);
+    await accept(CLUSTER);
+    await store.recordCluster(fence, clusterOf(THIRD, 'https://three'));
+    assert.equal(await store.acceptedCluster(), null, 'a word about another state of things');
+  });
+});
+
+describe('the head of a job', () => {
+  it('only moves on: neither pointed back nor taken away, not even by the owner of the tables', async () => {
+    const id = await create('kept');
+    const again: GoalChange = { ...apply('kept'), content: { kind: 'spec', spec: { container: { image: 'app:2' } } } };
+    await store.write([again], ORIGIN);
+    for (const url of [db.url, db.adminUrl]) {
+      for (const set of [
+        'revision = 1, job_revision = 1',
+        'job_revision = 1',
+        'revision = revision',
+        'revision = 3, job_revision = 1',
+      ]) {
+        await assert.rejects(
+          sql(url, `update bulkhead.goal_head set ${set} where job_id = $1`, [id]),
+          { code: '23001' },
+          set,
+        );
+      }
+    }
+    for (const statement of ['delete from bulkhead.goal_head', 'truncate bulkhead.goal_head']) {
+      await assert.rejects(sql(db.adminUrl, statement), { code: '23001' }, statement);
+    }
+    assert.equal((await store.find({ tenant: 'ads', name: 'kept' }))?.revision, 2);
+  });
 });

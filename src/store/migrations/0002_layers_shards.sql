@@ -89,6 +89,23 @@ comment on table bulkhead.goal_head is 'The newest revision of each job, and of 
 comment on column bulkhead.goal_head.scaler_at is 'created_at of the scaler''s revision, which finds its partition.';
 comment on column bulkhead.goal_head.oncall_until is 'Copied from the revision; indexed, since it seldom changes, to find what ends without looking at every job.';
 
+create function bulkhead.refuse_older_head() returns trigger language plpgsql as $$
+begin
+  if tg_op = 'UPDATE' then
+    if new.job_id = old.job_id and new.revision > old.revision and new.job_revision >= old.job_revision
+      and (old.scaler_revision is null or new.scaler_revision >= old.scaler_revision)
+      and (old.oncall_revision is null or new.oncall_revision >= old.oncall_revision) then
+      return new;
+    end if;
+  end if;
+  raise exception 'bulkhead.goal_head only moves on: % is refused', tg_op using errcode = '23001';
+end
+$$;
+create trigger goal_head_moves_on before update or delete on bulkhead.goal_head
+  for each row execute function bulkhead.refuse_older_head();
+create trigger goal_head_is_kept before truncate on bulkhead.goal_head
+  for each statement execute function bulkhead.refuse_older_head();
+
 create table bulkhead.platform_revision (
   scope text not null,
   revision integer not null check (revision >= 1),
@@ -205,12 +222,14 @@ create table bulkhead.replica (
   id uuid primary key,
   name text not null,
   cluster_id uuid,
+  unconnected_since timestamptz default clock_timestamp(),
   started_at timestamptz not null default clock_timestamp(),
   expires_at timestamptz not null
 ) with (fillfactor = 50);
 comment on table bulkhead.replica is 'The processes that act for this store, each under a lease.';
 comment on column bulkhead.replica.cluster_id is 'UID of the kube-system of the cluster that it is connected to; null while it is not.';
 comment on column bulkhead.replica.expires_at is 'End of the lease, by clock_timestamp() of this database.';
+comment on column bulkhead.replica.unconnected_since is 'null while it is connected to the current cluster.';
 
 insert into bulkhead.replica (id, name, expires_at)
   select '00000000-0000-4000-8000-000000000000', 'operator before schema 2', expires_at
@@ -223,17 +242,48 @@ alter table bulkhead.shard add foreign key (owner) references bulkhead.replica (
 comment on table bulkhead.shard is 'Who acts for which slice of the jobs. Every write of a replica checks owner and epoch here, in its own statement. The unique (id, epoch) makes the epoch a key, so that FOR KEY SHARE holds off a takeover.';
 comment on column bulkhead.shard.epoch is 'Grows with each claim, and never otherwise.';
 
+create function bulkhead.refuse_lower_epoch() returns trigger language plpgsql as $$
+begin
+  if new.id <> old.id or new.epoch < old.epoch
+    or (new.owner is distinct from old.owner and new.owner is not null and new.epoch = old.epoch) then
+    raise exception 'bulkhead.shard %: an epoch only grows, and each claim has one of its own', old.id using errcode = '23001';
+  end if;
+  return new;
+end
+$$;
+create trigger shard_epoch_grows before update on bulkhead.shard
+  for each row execute function bulkhead.refuse_lower_epoch();
+
 create table bulkhead.fence_confirmation (
   id bigint generated always as identity primary key,
   system text not null,
-  follows text not null,
+  fences jsonb not null check (jsonb_typeof(fences) = 'object'),
   author text not null,
   reason text not null,
   at timestamptz not null default clock_timestamp()
 );
 create trigger fence_confirmation_is_append_only before update or delete or truncate on bulkhead.fence_confirmation
   for each statement execute function bulkhead.refuse_change();
-comment on table bulkhead.fence_confirmation is 'A person''s word that this database (system) goes on from fences that another one (follows) raised.';
+comment on table bulkhead.fence_confirmation is 'A person''s word that this database (system) goes on from where a cluster''s fence stood.';
+comment on column bulkhead.fence_confirmation.fences is 'Shard to system/timeline/n: this far, and not for what the fence saw later.';
+
+create table bulkhead.fence_ahead (
+  shard smallint primary key references bulkhead.shard,
+  system text not null,
+  timeline integer not null,
+  n bigint not null,
+  found_at timestamptz not null default clock_timestamp()
+);
+comment on table bulkhead.fence_ahead is 'Where a cluster''s fence was found to have seen more than this store, until a person confirms it. Kept, since claims would outgrow it.';
+
+create table bulkhead.cluster_acceptance (
+  only_one boolean primary key default true check (only_one),
+  id uuid not null,
+  author text not null,
+  reason text,
+  at timestamptz not null default clock_timestamp()
+);
+comment on table bulkhead.cluster_acceptance is 'A person''s word that all jobs move to this cluster, until it is recorded as the current one.';
 
 -- The brake: one budget of removals for all replicas.
 create table bulkhead.brake (

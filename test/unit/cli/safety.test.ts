@@ -4,7 +4,7 @@ import { brakeObject, brakeText, releaseQuestion, removalForecast } from '../../
 import { operatorLine, ownerLine } from '../../../src/cli/replicas.ts';
 import type { StoreFacts } from '../../../src/cli/store-facts.ts';
 import { behindOf, confirmText, storeObject, storeText } from '../../../src/cli/store-text.ts';
-import { SHARD_COUNT, shard } from '../../../src/job/ids.ts';
+import { SHARD_COUNT, type Shard, shard } from '../../../src/job/ids.ts';
 import { goalOf, JOB_A, STORE } from '../../support/goals.ts';
 import { matchesGolden } from './golden.ts';
 import { ago, brakeOf, CLUSTER, NOW, replicaOf } from './views.ts';
@@ -89,24 +89,37 @@ test('store status shows which database it is and who acts for it', () => {
 const epochOf = (n: number, system = FACTS.system, timeline = 1) => ({ system, timeline, n });
 
 test('a store is behind where the fence has seen another database, a later timeline or a higher number', () => {
-  const nobody = new Set<string>();
-  const behind = (epoch: ReturnType<typeof epochOf>, followed: ReadonlySet<string> = nobody) =>
-    behindOf(FACTS, new Map([[shard(0), epoch]]), followed).size === 1;
+  const zero = shard(0);
+  const behind = (epoch: ReturnType<typeof epochOf>, followed: readonly Shard[] = []) =>
+    behindOf(FACTS, new Map([[zero, epoch]]), new Set(followed), new Map()).size === 1;
   assert.equal(behind(epochOf(5)), false, 'the same');
   assert.equal(behind(epochOf(4)), false, 'the fence is to be raised');
   assert.equal(behind(epochOf(6)), true, 'restored from behind');
   assert.equal(behind(epochOf(1, FACTS.system, 2)), true, 'the former primary');
   assert.equal(behind(epochOf(1, '7000000000000000002')), true, 'restored elsewhere');
-  assert.equal(behind(epochOf(5, '7000000000000000002'), new Set(['7000000000000000002'])), false, 'confirmed');
-  assert.equal(
-    behind(epochOf(6, '7000000000000000002'), new Set(['7000000000000000002'])),
-    true,
-    'and then behind again',
+  assert.equal(behind(epochOf(5, '7000000000000000002'), [zero]), false, 'confirmed');
+  assert.equal(behind(epochOf(5, '7000000000000000002'), [shard(1)]), true, 'another shard was confirmed');
+  assert.equal(behind(epochOf(6, '7000000000000000002'), [zero]), true, 'and then behind again');
+});
+
+test('what operators found ahead is behind until it is confirmed, though claims have outgrown the fence', () => {
+  const remembered = new Map([[shard(0), epochOf(4)]]);
+  const behind = (fence: ReadonlyMap<Shard, ReturnType<typeof epochOf>>) =>
+    behindOf(FACTS, fence, new Set([shard(0)]), remembered);
+  assert.deepEqual(behind(new Map()), remembered, 'also where this fence says nothing');
+  assert.deepEqual(
+    behind(
+      new Map([
+        [shard(0), epochOf(3)],
+        [shard(1), epochOf(5)],
+      ]),
+    ),
+    new Map([[shard(0), epochOf(3)]]),
   );
 });
 
 test('a confirmation shows both sides', () => {
   const fence = new Map([...FACTS.epochs.keys()].map((id) => [id, epochOf(9 + id, '7000000000000000002', 3)]));
   const cluster = { contextName: 'kind', server: 'https://127.0.0.1:6443' };
-  matchesGolden('store-confirm', confirmText(REPORT, cluster, fence, behindOf(FACTS, fence, new Set())));
+  matchesGolden('store-confirm', confirmText(REPORT, cluster, fence, behindOf(FACTS, fence, new Set(), new Map())));
 });
