@@ -34,10 +34,10 @@ const DEAF_RETRY_MS = 60_000;
 /** LISTEN worked, and yet no hint comes. */
 class DeafError extends StoreError {}
 
-/** An open connection that listens. `failed` rejects when it breaks, and never resolves. */
+/** An open connection that listens. `broken` aborts when it breaks, with the error. */
 interface Session {
   readonly client: pg.Client;
-  readonly failed: Promise<never>;
+  readonly broken: AbortSignal;
   close(): void;
 }
 
@@ -67,12 +67,16 @@ async function tell(payload: string, options: ListenOptions): Promise<void> {
 }
 
 /** Sends a hint that means nothing over another connection, and waits for it on `client`. @throws DeafError */
-async function proveHearing(client: pg.Client, failed: Promise<never>, options: ListenOptions): Promise<void> {
+async function proveHearing(client: pg.Client, broken: AbortSignal, options: ListenOptions): Promise<void> {
   const payload = `test ${randomUUID()}`;
   const heard = new Promise<'heard'>((resolve) => {
     client.on('notification', (message) => {
       if (message.payload === payload) resolve('heard');
     });
+  });
+  broken.throwIfAborted();
+  const failed = new Promise<never>((_resolve, reject) => {
+    broken.addEventListener('abort', () => reject(broken.reason), { once: true });
   });
   const told = tell(payload, options);
   // When `failed` is first, nobody waits for it any more.
@@ -100,12 +104,10 @@ async function openSession(options: ListenOptions, handlers: HintHandlers, signa
     }),
     stream: () => socket,
   });
-  const failed = new Promise<never>((_resolve, reject) => {
-    client.on('error', reject);
-    client.on('end', () => reject(new Error('Connection terminated')));
-  });
-  // Nobody waits for it until the session is open; its error also ends the call that is under way.
-  failed.catch(() => undefined);
+  // A signal, which a sleep lets go of when it is over: a promise would keep what every one of them leaves on it.
+  const broken = new AbortController();
+  client.on('error', (error) => broken.abort(error));
+  client.on('end', () => broken.abort(new Error('Connection terminated')));
   client.on('notification', (message) => {
     // A channel is open to everyone in the database: what we do not know is none of ours.
     const payload = message.payload ?? '';
@@ -116,19 +118,19 @@ async function openSession(options: ListenOptions, handlers: HintHandlers, signa
   try {
     await client.connect();
     await client.query(`listen ${GOAL_CHANNEL}`);
-    if (await isPooled(client)) await proveHearing(client, failed, options);
+    if (await isPooled(client)) await proveHearing(client, broken.signal, options);
   } catch (error) {
     socket.destroy();
     throw error;
   }
-  return { client, failed, close: () => socket.destroy() };
+  return { client, broken: broken.signal, close: () => socket.destroy() };
 }
 
-/** Rejects as soon as the connection is broken or silent, or `signal` aborts. */
-async function keepAsking(session: Session, pingIntervalMs: number, signal: AbortSignal): Promise<never> {
+/** Rejects as soon as the connection is broken or silent; it is broken when nobody listens any more, too. */
+async function keepAsking({ client, broken }: Session, pingIntervalMs: number): Promise<never> {
   for (;;) {
-    await Promise.race([sleep(pingIntervalMs, undefined, { signal, ref: false }), session.failed]);
-    await session.client.query('select 1');
+    await sleep(pingIntervalMs, undefined, { signal: broken, ref: false }).catch(() => broken.throwIfAborted());
+    await client.query('select 1');
   }
 }
 
@@ -161,7 +163,7 @@ export async function listen(options: ListenOptions, handlers: HintHandlers, sig
       lost = false;
       try {
         handlers.onReady();
-        await keepAsking(session, options.pingIntervalMs, signal);
+        await keepAsking(session, options.pingIntervalMs);
       } finally {
         session.close();
       }

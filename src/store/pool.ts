@@ -160,7 +160,7 @@ class PooledDatabase implements Database {
   }
 
   query<Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> {
-    return this.#withClient(async (run, client) => {
+    return this.#withClient('statement', async (run, client) => {
       const { rows } = await run<Row & pg.QueryResultRow>(text, values);
       requireConfirmed(client, this.target);
       return rows;
@@ -168,7 +168,7 @@ class PooledDatabase implements Database {
   }
 
   transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
-    return this.#withClient(async (run, client) => {
+    return this.#withClient('transaction', async (run, client) => {
       await run(this.#begin);
       const result = await work({
         query: async <Row>(text: string, values: readonly unknown[] = []) =>
@@ -194,7 +194,10 @@ class PooledDatabase implements Database {
     await Promise.all([this.#current, ...this.#retired].map(({ close }) => close()));
   }
 
-  async #withClient<T>(work: (run: Run, client: pg.PoolClient) => Promise<T>): Promise<T> {
+  async #withClient<T>(
+    kind: 'statement' | 'transaction',
+    work: (run: Run, client: pg.PoolClient) => Promise<T>,
+  ): Promise<T> {
     const owner = this.#current;
     let client: pg.PoolClient | undefined;
     let isCancelled = false;
@@ -220,8 +223,11 @@ class PooledDatabase implements Database {
       return result;
     } catch (raised) {
       const error = lastWord ?? raised;
-      // Closing the connection rolls back, also when nothing can be said over it any more.
-      client?.release(true);
+      client?.off('error', listen);
+      // Closing the connection rolls back, also when nothing can be said over it any more. After a statement of its own
+      // that the server refused there is nothing to roll back.
+      const isSound = kind === 'statement' && !isCancelled && lastWord === undefined && isPlainError(raised);
+      client?.release(!isSound);
       if (hasCode(error, READ_ONLY) && owner === this.#current) this.reset();
       throw toStoreError(error, this.target);
     }
@@ -233,6 +239,9 @@ type Run = <R extends pg.QueryResultRow>(text: string, values?: readonly unknown
 
 /** SQLSTATE of a write to a standby, or to a former primary that was made one. */
 const READ_ONLY = '25006';
+
+/** What the server says of a statement, and not of the connection; in another language of the server's it is not known. */
+const isPlainError = (error: unknown): boolean => error instanceof pg.DatabaseError && error.severity === 'ERROR';
 
 const hasCode = (error: unknown, code: string): boolean =>
   error instanceof Error && 'code' in error && error.code === code;

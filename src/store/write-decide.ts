@@ -5,8 +5,8 @@ import {
   type JobLayers,
   type JobRevision,
   type Layer,
+  type LayerContent,
   layerOf,
-  type PlatformLayers,
 } from '../job/goal.ts';
 import { type JobId, type JobName, jobId, jobName, revision } from '../job/ids.ts';
 import { effectiveGoal } from '../job/layers.ts';
@@ -120,8 +120,13 @@ export function decide(change: GoalChange, stored: StoredJob | undefined): Step 
   return same ? step('unchanged', stored.job.id, stored.head) : step('configured', stored.job.id, next);
 }
 
-function layersAfter(step: StoredStep, stored: StoredJob | undefined, origin: ChangeOrigin): JobLayers | null {
-  const { content } = step.change;
+/** What the job would be made of; null for a layer above a job that is not there. */
+function layersAfter(
+  content: SaidContent,
+  step: StoredStep,
+  stored: StoredJob | undefined,
+  origin: ChangeOrigin,
+): JobLayers | null {
   const made = {
     revision: step.receipt.revision,
     contentHash: step.contentHash,
@@ -133,31 +138,61 @@ function layersAfter(step: StoredStep, stored: StoredJob | undefined, origin: Ch
   };
   const scaler = inForce(stored?.newest.scaler ?? null);
   const oncall = inForce(stored?.newest.oncall ?? null);
-  if (content.kind === 'spec' || content.kind === 'tombstone') return { job: { ...made, content }, scaler, oncall };
+  if (content.kind === 'spec') return { job: { ...made, content }, scaler, oncall };
   if (stored === undefined) return null;
-  const overlay = content.kind === 'cleared' ? null : { ...made, content };
-  return { job: stored.newest.job, scaler, oncall, [content.layer]: overlay };
+  return { job: stored.newest.job, scaler, oncall, [content.layer]: { ...made, content } };
 }
 
 const problemText = ({ path, found, expected }: GoalProblem): string =>
   `${formatPath(path)} is ${found}, expected ${expected}`;
 
-/** @throws StoreError `invalid` when the merged goal of the job would break a rule or a limit */
-export function requireValid(
+/** What says something, and does not just take away what was said. */
+type SaidContent = Extract<LayerContent, { readonly kind: 'spec' | 'patch' }>;
+
+function requireHolds(
+  content: SaidContent,
   step: StoredStep,
   stored: StoredJob | undefined,
   goals: StoredGoals,
   origin: ChangeOrigin,
 ): void {
-  const layers = layersAfter(step, stored, origin);
+  const layers = layersAfter(content, step, stored, origin);
   if (layers === null) return;
   const { job } = step.change;
-  const platform: PlatformLayers = platformOf(job.tenant, goals.platforms);
-  const goal = effectiveGoal(layers, platform);
+  const goal = effectiveGoal(layers, platformOf(job.tenant, goals.platforms));
   if (goal.kind !== 'refused') return;
   const what = goal.because === 'LimitExceeded' ? 'exceed what platform.limits allow' : 'be no valid job';
   throw new StoreError(
     'invalid',
     `${jobName(job)} would ${what} with this change: ${goal.problems.map(problemText).join('; ')}.`,
   );
+}
+
+/** By the clock that ends it: the writer's may be off by hours. */
+function requireToCome(job: JobName, content: SaidContent, now: Date): void {
+  if (content.kind !== 'patch' || content.layer !== 'oncall' || content.until === null || content.until > now) return;
+  throw new StoreError(
+    'invalid',
+    `The override of ${jobName(job)} would end at ${content.until.toISOString()}, which is past: ` +
+      `by the clock of the database it is ${now.toISOString()}. Name a later time.`,
+  );
+}
+
+/**
+ * What ends a layer or removes a job is never refused: the rest may have come to break a limit long ago, and whoever
+ * takes something away must not have to mend that first.
+ * @param now by the database's clock
+ * @throws StoreError `invalid` when the merged goal of the job would break a rule or a limit, or for an end that is past
+ */
+export function requireValid(
+  step: StoredStep,
+  stored: StoredJob | undefined,
+  goals: StoredGoals,
+  origin: ChangeOrigin,
+  now: Date,
+): void {
+  const { content, job } = step.change;
+  if (content.kind === 'cleared' || content.kind === 'tombstone') return;
+  requireToCome(job, content, now);
+  requireHolds(content, step, stored, goals, origin);
 }

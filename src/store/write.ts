@@ -43,24 +43,34 @@ const WANTED_JOBS = `
   ) j
   join bulkhead.goal_head h on h.job_id = j.id`;
 
-// A reply has its own columns in those of a revision.
+// A reply and the time have their own columns in those of a revision.
 const READ = `${goalsStatement(WANTED_JOBS, 'select unnest($1::text[])')}
   union all
   select 'reply', null, tenant, null, null, null, null, receipts, body_hash, null, null, null, null, null, null
-  from bulkhead.idempotency where tenant = any($1) and key = $3`;
+  from bulkhead.idempotency where tenant = any($1) and key = $3
+  union all
+  select 'clock', null, null, null, null, null, null, null, null, null, null, null, null, clock_timestamp(), null`;
+
+type ReadRow =
+  | GoalRow
+  | { readonly kind: 'reply'; readonly tenant: string; readonly content: KeptReceipt[]; readonly content_hash: string }
+  | { readonly kind: 'clock'; readonly created_at: Date };
 
 interface Standing {
+  /** By the database's clock. */
+  readonly now: Date;
   readonly goals: StoredGoals;
   readonly byName: ReadonlyMap<string, StoredJob>;
   readonly replies: readonly ReplyRow<readonly KeptReceipt[]>[];
 }
 
 async function readStanding(sql: Sql, names: readonly JobName[], call: KeyedCall): Promise<Standing> {
-  const rows = await sql.query<
-    GoalRow | { kind: 'reply'; tenant: string; content: KeptReceipt[]; content_hash: string }
-  >(READ, [names.map((n) => n.tenant), names.map((n) => n.name), call.key]);
-  const goals = assemble(rows.filter((row) => row.kind !== 'reply'));
+  const rows = await sql.query<ReadRow>(READ, [names.map((n) => n.tenant), names.map((n) => n.name), call.key]);
+  const goals = assemble(rows.filter((row) => row.kind !== 'reply' && row.kind !== 'clock'));
+  const clock = rows.find((row) => row.kind === 'clock');
+  if (clock === undefined) throw new Error('a row that is always there is missing');
   return {
+    now: clock.created_at,
     goals,
     byName: new Map(goals.jobs.map((stored) => [jobName(stored.job), stored])),
     replies: rows
@@ -127,7 +137,7 @@ async function writeOnce(
   const steps = changes.map((change) => decide(change, standing.byName.get(jobName(change.job))));
   const stored = steps.filter(isStored);
   for (const step of stored) {
-    requireValid(step, standing.byName.get(jobName(step.change.job)), standing.goals, origin);
+    requireValid(step, standing.byName.get(jobName(step.change.job)), standing.goals, origin, standing.now);
   }
   // A key that the caller may use again is kept also where there was nothing to change: later there might be.
   if (stored.length > 0 || call.named) {

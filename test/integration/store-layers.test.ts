@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { LayerContent } from '../../src/job/goal.ts';
 import { type JobId, type JobName, revision } from '../../src/job/ids.ts';
@@ -158,6 +159,42 @@ describe('layers above a job', () => {
     assert.equal((await say(job, oncall(3))).outcome, 'configured');
     assert.equal((await store.find(job))?.content.kind, 'spec');
     assert.equal((await say(job, TOMBSTONE)).outcome, 'removed');
+  });
+
+  it('can be ended also where what is left exceeds the limits: that was so before, or somebody tightened them', async () => {
+    const job = await newJob('app:1', 'ended');
+    await say(job, spec('app:1', 5));
+    await say(job, scaler(2));
+    await say(job, oncall(3));
+    const limits = { workers: { replicas: 1 } };
+    await store.writePlatform({ tenant: 'ended', content: { defaults: {}, limits } }, ORIGIN);
+    await assert.rejects(say(job, spec('app:2', 5)), { kind: 'invalid' }, 'other changes are refused as before');
+    assert.equal((await say(job, cleared('oncall'))).outcome, 'configured');
+    assert.equal((await say(job, cleared('scaler'))).outcome, 'configured');
+    assert.equal((await store.find(job))?.content.kind, 'refused');
+    assert.equal((await say(job, TOMBSTONE)).outcome, 'removed');
+  });
+
+  it('need an end that is to come by the clock of the database, which ends them', async () => {
+    const job = await newJob();
+    const ended = new Date(Date.now() - 1_000);
+    await assert.rejects(say(job, oncall(2, ended)), {
+      kind: 'invalid',
+      message: new RegExp(
+        `^The override of ads/${job.name} would end at ${ended.toISOString()}, which is past: by the clock of the database it is 20.*Z\\. Name a later time\\.$`,
+      ),
+    });
+    assert.equal((await store.find(job))?.revision, 1);
+    const soon = new Date(Date.now() + 300);
+    const key = { ...ORIGIN, idempotencyKey: 'soon' };
+    assert.equal((await say(job, oncall(2, soon), undefined, key)).outcome, 'configured');
+    await sleep(400);
+    const repeated = await say(job, oncall(2, soon), undefined, key);
+    assert.deepEqual(
+      [repeated.outcome, repeated.revision],
+      ['configured', 2],
+      'a repeat gets the same answer, however late',
+    );
   });
 
   it('lie above what the platform says for all, and for the tenant', async () => {

@@ -125,6 +125,24 @@ describe('a pool', () => {
     await busy;
   });
 
+  it('keeps a connection whose statement was refused, but none that failed itself or has a transaction open', async () => {
+    const there = await open({ maxConnections: 1, statementTimeoutMs: 1_000 });
+    const pid = await pidOf(there);
+    const fails = (text: string, ...values: unknown[]) =>
+      assert.rejects(there.query(text, values), { name: 'StoreError' });
+    await fails('select 1 / 0');
+    await fails('select 1 / $1::int', 0);
+    await fails('no sql');
+    await fails('select pg_sleep(2)');
+    assert.equal(await pidOf(there), pid, 'an error, or a time-out of the server, ends the statement alone');
+    assert.deepEqual(await there.transaction((tx) => tx.query('select 1 as n')), [{ n: 1 }]);
+    await assert.rejects(there.transaction((tx) => tx.query('select 1 / 0')));
+    const second = await pidOf(there);
+    assert.notEqual(second, pid, 'a transaction that failed is rolled back by closing');
+    await fails('select pg_terminate_backend(pg_backend_pid())');
+    assert.notEqual(await pidOf(there), second, 'what is lost is not used again');
+  });
+
   it('begins anew when told to: what is idle is closed at once, what is busy when it has ended', async () => {
     const there = await open();
     let idle: number | undefined;
