@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import fc from 'fast-check';
 import type pg from 'pg';
-import { type ReplicaId, replicaId, type Shard } from '../../src/job/ids.ts';
+import { clusterId, type ReplicaId, replicaId, type Shard } from '../../src/job/ids.ts';
 import type { Standing } from '../../src/ports/shards.ts';
 import { heartbeat, leave, yieldShards } from '../../src/store/leases.ts';
 import { type Database, openDatabase } from '../../src/store/pool.ts';
@@ -14,6 +14,7 @@ import { sql, type TestDatabase, testDatabase } from '../support/postgres.ts';
 const LONG_MS = 600_000;
 /** Surplus is given back, claimed, and the odd ones are settled; nothing takes longer. */
 const ROUNDS = 5;
+const CLUSTER = clusterId('aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa');
 
 let db: TestDatabase;
 /** With several connections, so that replicas really meet; each has one of its own in production. */
@@ -30,6 +31,10 @@ before(async () => {
     connectTimeoutMs: 10_000,
     statementTimeoutMs: 10_000,
   });
+  await admin(
+    `insert into bulkhead.cluster (id, context_name, server, current) values ($1, 'kind', 'https://one', true)`,
+    [CLUSTER],
+  );
 });
 after(async () => {
   await pool.close();
@@ -44,11 +49,22 @@ async function empty(): Promise<void> {
 
 class Crowd {
   readonly #alive = new Map<ReplicaId, Standing | null>();
+  /** Have lost the cluster, for so long that nobody waits for them any more. */
+  readonly #lost = new Set<ReplicaId>();
   /** Who was ever told that it holds a shard under a number. */
   readonly #promised = new Map<string, ReplicaId>();
 
   get size(): number {
     return this.#alive.size;
+  }
+
+  /** Whether it has a share: it is connected, or nobody is. */
+  serves(id: ReplicaId): boolean {
+    return this.#alive.has(id) && (!this.#lost.has(id) || this.#lost.size === this.#alive.size);
+  }
+
+  get serving(): number {
+    return [...this.#alive.keys()].filter((id) => this.serves(id)).length;
   }
 
   pick(index: number): ReplicaId | undefined {
@@ -60,8 +76,15 @@ class Crowd {
     this.#alive.set(replicaId(randomUUID()), null);
   }
 
+  /** Loses the cluster, or finds it again. */
+  async turn(id: ReplicaId): Promise<void> {
+    if (!this.#lost.delete(id)) this.#lost.add(id);
+    await this.beat(id);
+  }
+
   async leave(id: ReplicaId): Promise<void> {
     this.#alive.delete(id);
+    this.#lost.delete(id);
     await leave(pool, id);
   }
 
@@ -72,11 +95,12 @@ class Crowd {
 
   async crash(id: ReplicaId): Promise<void> {
     this.#alive.delete(id);
+    this.#lost.delete(id);
     await this.stall(id);
   }
 
   async beat(id: ReplicaId): Promise<void> {
-    const standing = await heartbeat(pool, { id, name: id, clusterId: null }, LONG_MS);
+    const standing = await heartbeat(pool, { id, name: id, clusterId: this.#lost.has(id) ? null : CLUSTER }, LONG_MS);
     for (const { shard, epoch } of standing.fences) {
       const promise = `${shard} under ${epoch.n}`;
       assert.equal(this.#promised.get(promise) ?? id, id, `${promise} is promised to one replica only`);
@@ -89,6 +113,7 @@ class Crowd {
 
   /** Everybody once, at the same time. */
   async round(): Promise<void> {
+    await admin(`update bulkhead.replica set unconnected_since = unconnected_since - interval '10 seconds'`);
     await Promise.all([...this.#alive.keys()].map((id) => this.beat(id)));
   }
 
@@ -99,8 +124,12 @@ class Crowd {
     await this.round();
     assert.equal(await this.epochs(), before, 'nothing moves any more');
     for (const standing of this.#alive.values()) assert.equal(standing?.surplus, 0);
-    const sizes = [...(await this.sizes()).values()];
-    if (sizes.length === 0) return;
+    const all = await this.sizes();
+    if (all.size === 0) return;
+    for (const [id, size] of all) {
+      if (!this.serves(id)) assert.equal(size, 0, 'who cannot act has nothing while others can');
+    }
+    const sizes = [...all].filter(([id]) => this.serves(id)).map(([, size]) => size);
     assert.equal(
       sizes.reduce((sum, size) => sum + size, 0),
       256,
@@ -124,10 +153,10 @@ class Crowd {
   }
 }
 
-type Happening = { readonly what: 'join' | 'leave' | 'crash' | 'stall' | 'beat'; readonly whom: number };
+type Happening = { readonly what: 'join' | 'leave' | 'crash' | 'stall' | 'beat' | 'turn'; readonly whom: number };
 
 const happening: fc.Arbitrary<Happening> = fc.record({
-  what: fc.constantFrom('join', 'join', 'leave', 'crash', 'stall', 'beat'),
+  what: fc.constantFrom('join', 'join', 'leave', 'crash', 'stall', 'beat', 'turn', 'turn'),
   whom: fc.nat(20),
 });
 
@@ -165,13 +194,15 @@ describe('shards are divided', () => {
           for (const one of happenings) {
             if (crowd.size === 1 && (one.what === 'leave' || one.what === 'crash')) continue;
             const [before, epochs] = [await crowd.sizes(), await crowd.epochs()];
+            const served = new Set([...before.keys()].filter((id) => crowd.serves(id)));
             await happen(crowd, one);
             await crowd.settle();
             const after = await crowd.sizes();
             const gained = [...after].reduce((sum, [id, size]) => sum + Math.max(0, size - (before.get(id) ?? 0)), 0);
             assert.equal((await crowd.epochs()) - epochs, gained, `${one.what}: each moved shard was moved once`);
-            const lost = [...before].reduce((sum, [id, size]) => sum + (after.has(id) ? 0 : size), 0);
-            const fair = one.what === 'join' ? Math.floor(256 / crowd.size) : lost;
+            const lost = [...before].reduce((sum, [id, size]) => sum + (crowd.serves(id) ? 0 : size), 0);
+            const came = [...after.keys()].filter((id) => crowd.serves(id) && !served.has(id)).length;
+            const fair = came > 0 ? Math.floor((came * 256) / crowd.serving) : lost;
             assert.ok(gained <= fair, `${one.what}: ${gained} moved, of ${fair} that had to`);
           }
         })
