@@ -32,40 +32,65 @@ const WAITING = `bulkhead.removal r
   where r.granted_at is null
     and not exists (select from bulkhead.removal n where n.job_id = r.job_id and n.revision > r.revision)`;
 
-interface Answer {
+interface Look {
   /** Whether the fence holds and is that of the job's shard. */
   readonly held: boolean;
-  readonly granted: boolean;
+  /** Whether the removal is in the queue; null while it is not. */
+  readonly granted: boolean | null;
+  /** Whether any removal waits. */
+  readonly waiting: boolean;
   /** How many were granted within the window. */
   readonly used: number;
   /** When the oldest of those is a window old; now, where there is none. */
   readonly until: Date;
-  readonly cells: number;
-  /** Whether the cells were counted a moment ago. */
-  readonly counted: boolean;
+  /** As they were counted; null where that is too long ago. */
+  readonly cells: number | null;
 }
 
-/** Puts the removal in the queue, unless it is known, and tells how it stands. */
-async function ask(sql: Sql, fence: Fence, id: JobId, revision: Revision): Promise<Answer> {
-  const [answer] = await sql.query<Answer>(
+/** How the removal stands. Locks and writes nothing: it is asked again and again by all that wait. @throws StoreError `fenced` */
+async function look(sql: Sql, fence: Fence, id: JobId, revision: Revision): Promise<Look> {
+  const [seen] = await sql.query<Look>(
+    `with granted as (
+       select count(*)::int as used, min(granted_at) + ${WINDOW} as until from bulkhead.removal where ${IN_WINDOW})
+     select exists (select from bulkhead.job j join bulkhead.shard s on s.id = j.shard
+         where j.id = $6::uuid and s.owner = $1::uuid and s.id = $2::smallint and s.epoch = $3::bigint
+           and bulkhead.system_identifier() = $4::text and bulkhead.timeline() = $5::integer) as held,
+       (select granted_at is not null from bulkhead.removal where job_id = $6::uuid and revision = $7::int) as granted,
+       exists (select from ${WAITING}) as waiting, used, coalesce(until, clock_timestamp()) as until,
+       case when counted_at > clock_timestamp() - interval '${COUNT_LASTS_MS} milliseconds' then cells end as cells
+     from bulkhead.brake, granted`,
+    [...fenceValues(fence), id, revision],
+  );
+  if (seen === undefined) throw new Error('bulkhead.brake has lost its row');
+  if (!seen.held) throw fenced(fence);
+  return seen;
+}
+
+/** Puts the removal in the queue, unless it is there. @throws StoreError `fenced` */
+async function enqueue(sql: Sql, fence: Fence, id: JobId, revision: Revision): Promise<void> {
+  const [row] = await sql.query<{ held: boolean }>(
     `with ${fenceCte()},
      allowed as materialized (
        select j.id from fence join bulkhead.job j on j.id = $6::uuid and j.shard = fence.shard),
      asked as (
-       insert into bulkhead.removal (job_id, revision) select id, $7::int from allowed on conflict do nothing),
-     granted as (
-       select count(*)::int as used, min(granted_at) + ${WINDOW} as until from bulkhead.removal where ${IN_WINDOW})
-     select exists (select from allowed) as held,
-       exists (select from bulkhead.removal
-         where job_id = $6::uuid and revision = $7::int and granted_at is not null) as granted,
-       used, coalesce(until, clock_timestamp()) as until,
-       cells, counted_at > clock_timestamp() - interval '${COUNT_LASTS_MS} milliseconds' as counted
-     from bulkhead.brake, granted`,
+       insert into bulkhead.removal (job_id, revision) select id, $7::int from allowed on conflict do nothing)
+     select exists (select from allowed) as held`,
     [...fenceValues(fence), id, revision],
   );
-  if (answer === undefined) throw new Error('bulkhead.brake has lost its row');
-  if (!answer.held) throw fenced(fence);
-  return answer;
+  if (row?.held !== true) throw fenced(fence);
+}
+
+/** What this process counted last, so that all who wait here do so together; the table has it once something is granted. */
+const counts = new WeakMap<Sql, { readonly atMs: number; readonly cells: Promise<number> }>();
+
+function countCells(sql: Sql): Promise<number> {
+  const known = counts.get(sql);
+  if (known && performance.now() - known.atMs < COUNT_LASTS_MS) return known.cells;
+  const cells = sql.query<{ cells: number }>(`select ${CELLS} as cells`).then(([row]) => row?.cells ?? 0);
+  counts.set(sql, { atMs: performance.now(), cells });
+  // Who waits for it is told; the next one counts anew.
+  cells.catch(() => counts.delete(sql));
+  return cells;
 }
 
 /** One after the other from here to the commit. @returns what the window allows */
@@ -93,16 +118,23 @@ async function grantDue(db: Database): Promise<void> {
   });
 }
 
-/** One statement for what was granted already, or while the budget is used up. @throws StoreError `fenced` */
+/**
+ * One statement that reads for what was granted already, and for what is known to wait while nothing can be granted: a
+ * thousand jobs that ask all day leave no trace.
+ * @throws StoreError `fenced`
+ */
 export async function reserveRemoval(db: Database, fence: Fence, id: JobId, revision: Revision): Promise<BrakeVerdict> {
-  let answer = await ask(db, fence, id, revision);
-  const isUsedUp = answer.counted && answer.used >= budgetOf(answer.cells);
-  if (!answer.granted && !isUsedUp) {
+  let seen = await look(db, fence, id, revision);
+  if (seen.granted) return { kind: 'granted' };
+  const isNew = seen.granted === null;
+  if (isNew) await enqueue(db, fence, id, revision);
+  let budget = budgetOf(seen.cells ?? (await countCells(db)));
+  if (seen.used < budget && (isNew || seen.waiting)) {
     await grantDue(db);
-    answer = await ask(db, fence, id, revision);
+    seen = await look(db, fence, id, revision);
+    budget = seen.cells === null ? budget : budgetOf(seen.cells);
   }
-  if (answer.granted) return { kind: 'granted' };
-  return { kind: 'braked', until: answer.until, budget: budgetOf(answer.cells) };
+  return seen.granted ? { kind: 'granted' } : { kind: 'braked', until: seen.until, budget };
 }
 
 interface StateRow {

@@ -229,6 +229,27 @@ describe('the brake', () => {
     assert.equal((await verdict).kind, 'braked');
   });
 
+  it('leaves no trace of those who ask again while nothing can be granted, also when the cells are to be counted anew', async () => {
+    await create(5);
+    const removals = await remove(5);
+    await kinds(removals);
+    const nextXid = async () =>
+      (await admin<{ xid: string }>('select pg_snapshot_xmax(pg_current_snapshot())::text as xid'))[0]?.xid;
+    const isLeftAlone = async (what: string) => {
+      await admin(`update bulkhead.brake set counted_at = '-infinity'`);
+      const before = await nextXid();
+      const verdicts = await kinds([...removals.slice(LEAST), ...removals]);
+      assert.equal(await nextXid(), before, what);
+      assert.deepEqual(await admin(`select from bulkhead.brake where counted_at > '-infinity'`), [], what);
+      return verdicts;
+    };
+    const asBefore = [...times(2, 'braked'), ...times(LEAST, 'granted'), ...times(2, 'braked')];
+    assert.deepEqual(await isLeftAlone('used up'), asBefore);
+    await lapse(LEAST);
+    await create(5);
+    assert.deepEqual(await isLeftAlone('nobody waits: all are wanted again'), asBefore);
+  });
+
   it('listens only to who holds the shard', async () => {
     await create(1);
     const [removal] = await remove(1);

@@ -8,7 +8,7 @@ import type { PlatformContent } from '../../src/job/platform.ts';
 import type { Fence } from '../../src/ports/shards.ts';
 import type { ChangeOrigin } from '../../src/ports/store.ts';
 import type { Store } from '../../src/store/open.ts';
-import { type TestDatabase, testDatabase } from '../support/postgres.ts';
+import { sql, type TestDatabase, testDatabase } from '../support/postgres.ts';
 
 const ORIGIN: ChangeOrigin = { author: 'ann', source: 'cli', reason: 'a test' };
 
@@ -170,19 +170,24 @@ describe('what the platform says', () => {
 });
 
 describe('on-call layers whose time is over', () => {
-  const past = () => new Date(Date.now() - 60_000);
   const future = () => new Date(Date.now() + 3_600_000);
   const me = { id: replicaId('44444444-4444-4444-8444-444444444444'), name: 'me', clusterId: null };
   const other = { id: replicaId('55555555-5555-4555-8555-555555555555'), name: 'other', clusterId: null };
+  /** Puts an override on a job, and lets its time pass. */
+  const overdue = async ({ id, say }: Awaited<ReturnType<typeof newJob>>, origin = ORIGIN): Promise<void> => {
+    await say(oncall(2, future()), origin);
+    const ago = `update bulkhead.goal_head set oncall_until = now() - interval '1 minute' where job_id = $1`;
+    await sql(db.adminUrl, ago, [id]);
+  };
   const claim = async (self = me): Promise<readonly Fence[]> => (await store.heartbeat(self, 60_000)).fences;
 
   it('are ended by a revision that says whose override ended; the others are left', async () => {
     const fences = await claim();
     const [due, later, forever, gone] = [await newJob(), await newJob(), await newJob(), await newJob()];
-    await due.say(oncall(2, past()), { ...ORIGIN, author: 'bob' });
+    await overdue(due, { ...ORIGIN, author: 'bob' });
     await later.say(oncall(2, future()));
     await forever.say(oncall(2, null));
-    await gone.say(oncall(2, past()));
+    await overdue(gone);
     await gone.say(TOMBSTONE);
     assert.deepEqual(await store.expireOverrides(fences), [due.id]);
     const last = (await store.history(due.id)).at(-1);
@@ -202,8 +207,9 @@ describe('on-call layers whose time is over', () => {
   });
 
   it('are left to those who act for their shard, and to nobody without a fence that holds', async () => {
-    const { id, say } = await newJob();
-    await say(oncall(3, past()));
+    const job = await newJob();
+    const { id } = job;
+    await overdue(job);
     const fences = await claim();
     const others = fences.filter((fence) => fence.shard !== shardOf(id));
     assert.deepEqual(await store.expireOverrides([]), []);
@@ -218,8 +224,8 @@ describe('on-call layers whose time is over', () => {
 
   it('wait while somebody changes the job, and nobody waits for them', async () => {
     const [held, free] = [await newJob(), await newJob()];
-    await held.say(oncall(3, past()));
-    await free.say(oncall(3, past()));
+    await overdue(held);
+    await overdue(free);
     const fences = await claim();
     const writer = new pg.Client({ connectionString: db.adminUrl });
     await writer.connect();
@@ -235,8 +241,9 @@ describe('on-call layers whose time is over', () => {
   it('and a change of them at the same moment: each is stored, in one order or the other', async () => {
     const fences = await claim();
     for (let n = 0; n < 10; n += 1) {
-      const { id, say, job } = await newJob();
-      await say(oncall(3, past()));
+      const made = await newJob();
+      const { id, say, job } = made;
+      await overdue(made);
       const [, receipt] = await Promise.all([store.expireOverrides(fences), say(oncall(4, future()))]);
       const revisions = (await store.history(id)).map((r) => r.revision);
       assert.deepEqual(
