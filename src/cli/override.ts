@@ -13,6 +13,7 @@ import { collect, dryRunOption, type GlobalOptions, outputOption, parseJob, reas
 import { print, say, toJsonText, toYamlText } from './output.ts';
 import { overrideObject, overrideText } from './override-text.ts';
 import type { DryRun } from './receipts.ts';
+import { readStoreClock } from './store-clock.ts';
 import { momentOf, type Until, until } from './until.ts';
 import { writeGoals } from './write-goals.ts';
 
@@ -41,14 +42,22 @@ function patchFrom(texts: readonly string[]): SpecPatch {
   throw new CliError(problems.at(-1) ?? 'nothing is set');
 }
 
+/** When the override ends, by the clock of the database, which ends it; null for never. @throws CliError for the past */
+async function endOf(context: Context, given: Until): Promise<Date | null> {
+  if (given === 'never') return null;
+  const now = await readStoreClock((await context.database()).url);
+  const ends = momentOf(given, now);
+  if (ends && ends.getTime() <= now) throw new CliError(`--until ${ends.toISOString()} is in the past`);
+  return ends;
+}
+
 /** What the command line says, above what an override that holds already says: nobody's setting ends by another's. */
-function setting(goal: Goal, options: OverrideOptions): LayerContent {
+async function setting(context: Context, goal: Goal, options: OverrideOptions): Promise<LayerContent> {
   if (options.until === undefined) {
     throw new CliError('an override ends: say when with --until 2h, or that it stays with --until never');
   }
   const added = patchFrom(options.set ?? []);
-  const ends = momentOf(options.until, Date.now());
-  if (ends && ends.getTime() <= Date.now()) throw new CliError(`--until ${ends.toISOString()} is in the past`);
+  const ends = await endOf(context, options.until);
   const before = isActive(goal.layers.oncall) ? goal.layers.oncall.content : null;
   if (before?.kind !== 'patch' || before.layer !== 'oncall') {
     return { kind: 'patch', layer: 'oncall', patch: added, until: ends };
@@ -60,8 +69,8 @@ function setting(goal: Goal, options: OverrideOptions): LayerContent {
   return { kind: 'patch', layer: 'oncall', patch: compose(before.patch, added), until: ends };
 }
 
-function contentOf(goal: Goal, options: OverrideOptions): LayerContent {
-  if (!options.clear) return setting(goal, options);
+async function contentOf(context: Context, goal: Goal, options: OverrideOptions): Promise<LayerContent> {
+  if (!options.clear) return await setting(context, goal, options);
   if (options.set || options.until) throw new CliError('--clear ends the whole override; leave --set and --until out');
   return { kind: 'cleared', layer: 'oncall' };
 }
@@ -75,7 +84,7 @@ async function override(context: Context, options: OverrideOptions, [text = '']:
   if (options.output) throw new CliError('-o shows the override there is; leave it out, or --set and --clear');
   if (!options.reason?.trim()) throw new CliError('an override needs a reason: say in a few words why with --reason');
   const base: Base = goal.layers.oncall?.revision ?? 'none';
-  const changes = [{ job: goal.job, content: contentOf(goal, options), base }];
+  const changes = [{ job: goal.job, content: await contentOf(context, goal, options), base }];
   const goals = new Map([[jobName(goal.job), goal]]);
   const change = { changes, goals, origin: origin(options, 'oncall') };
   const [receipt] = await writeGoals(context, change, { dryRun: options.dryRun });

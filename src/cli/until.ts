@@ -23,7 +23,7 @@ export function until(text: string): Until {
   throw new InvalidArgumentError('Expected a time such as 2h, a moment such as 2026-11-23T14:00:00Z, or never.');
 }
 
-/** The moment; null for never. @param now milliseconds since 1970 */
+/** The moment; null for never. @param now milliseconds since 1970, by the clock that ends it */
 export function momentOf(given: Until, now: number): Date | null {
   if (given === 'never') return null;
   return 'at' in given ? given.at : new Date(now + given.inMs);

@@ -98,6 +98,21 @@ describe('override', () => {
     assert.equal((await find('call', 'o'))?.revision, 5);
   });
 
+  it('ends by the clock of the database, however wrong that of the machine is', async () => {
+    await apply(job('late', 'call'));
+    const clock = await line.file('clock.mjs', 'const now = Date.now; Date.now = () => now() - 3 * 3_600_000;');
+    const args = ['override', 'call/late', '--set', 'suspended=true', '--reason', 'x', '--until'];
+    const startedAt = Date.now();
+    const done = await bulkhead([...args, '2h'], { env: { NODE_OPTIONS: `--import=${clock}` } });
+    assert.equal(done.exitCode, 0, done.stderr);
+    const said = (await find('call', 'late'))?.layers.oncall?.content;
+    assert.ok(said?.kind === 'patch' && said.layer === 'oncall' && said.until);
+    const lastsMs = said.until.getTime() - startedAt;
+    assert.ok(lastsMs >= 7_200_000 && lastsMs < 7_260_000, `${lastsMs} ms`);
+    const past = new Date(Date.now() - 3_600_000).toISOString();
+    assertSentence(await bulkhead([...args, past], { env: { NODE_OPTIONS: `--import=${clock}` } }), /is in the past/);
+  });
+
   it('a dry run shows the plan under the override, and stores nothing', async () => {
     const dry = await bulkhead([
       'override',
