@@ -45,7 +45,7 @@ export function isEven(owned: readonly Ownership[], pids: readonly number[]): bo
 }
 
 /** How many shards a process says it acts for, by its own metrics. */
-async function activeShards(replica: OperatorProcess): Promise<number> {
+export async function activeShards(replica: OperatorProcess): Promise<number> {
   const url = String(replica.said('health is served')?.url ?? '');
   if (url === '') return 0;
   try {

@@ -8,6 +8,7 @@ import { ApiProxy } from '../../test/support/api-proxy.ts';
 import { sql } from '../../test/support/postgres.ts';
 import { OperatorProcess } from '../../test/support/processes.ts';
 import { type PostgresPair, postgresPair } from '../../test/support/standby.ts';
+import { until } from '../../test/support/until.ts';
 import { disturbed, watchDeletions, workersOf } from '../cells.ts';
 import { applyAll, numbered, specOf, untilRunning, untilServed, type WrittenJob } from '../jobs.ts';
 import { startReplicas } from '../replicas.ts';
@@ -15,6 +16,7 @@ import { judge, type Scenario, seconds, sized } from '../scenario.ts';
 
 const CONVERGED_LIMIT_MS = 30_000;
 const RUN_LIMIT_MS = 60_000;
+const SAID_LIMIT_MS = 15_000;
 
 /** Writes new jobs one by one. @returns those that were answered as done; the others were refused or not answered */
 async function answered(store: Store, names: readonly string[]): Promise<WrittenJob[]> {
@@ -58,13 +60,18 @@ async function replicaOnOld(pair: PostgresPair, cluster: ControlPlaneCluster, tr
   const old = await openStore({ url: pair.primary.url, applicationName: 'faults on old' });
   await applyAll(old, numbered(3), specOf('app:of-the-past'));
   await applyAll(old, numbered(3, 'new-in-the-past'), specOf('app:of-the-past'));
+  const said = await until('it says that it is not ready', SAID_LIMIT_MS, async () => {
+    return (await replica.health()).readyz === 503;
+  }).then(
+    () => true,
+    () => false,
+  );
   await sleep(tryMs);
   await old.close();
   // What is only asked or tried changes nothing.
   const writes = proxy.writes.filter(({ path }) => !/dryRun=All|\/authorization\.k8s\.io\//.test(path));
   const landed = writes.filter(({ status }) => status !== null && status < 300);
-  const { readyz } = await replica.health();
-  return { landed: landed.length, refused: writes.length - landed.length, said: readyz === 503 };
+  return { landed: landed.length, refused: writes.length - landed.length, said };
 }
 
 /** Timeline and number of shard 0: what the fence compares. */
