@@ -356,6 +356,15 @@ describe('run', () => {
     assert.match(stderr, /\nerror: the health address 127\.0\.0\.1:\d+ is taken by another program; name another/);
   });
 
+  it('tells the store which cluster was accepted, for whichever replica speaks for it', async () => {
+    answers[REVIEWS] = json({ status: { allowed: true } });
+    const running = start(['run', '--accept-cluster', OTHER_CLUSTER]);
+    await untilSaid(running, 'the operator starts');
+    assert.equal(await database.store.acceptedCluster(), OTHER_CLUSTER);
+    running.kill('SIGTERM');
+    assert.equal((await running).exitCode, 0);
+  });
+
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     it(`ends with 0 after ${signal}, also while its cluster does not answer`, async () => {
       answers[REVIEWS] = json({ status: { allowed: true } });
