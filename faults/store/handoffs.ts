@@ -1,12 +1,13 @@
 import type { OperatorProcess } from '../../test/support/processes.ts';
 import { type Handoff, handOff } from '../handoff.ts';
-import { judge, type Outcome, type Run, type Scenario, seconds, sized } from '../scenario.ts';
+import { judge, median, type Outcome, type Run, type Scenario, seconds, sized } from '../scenario.ts';
 
 async function repeat({ size, stage }: Run, limitMs: number, leave: (it: OperatorProcess) => void): Promise<Outcome> {
   const fleet = await stage.fleet();
   const all: Handoff[] = [];
   for (let i = 0; i < sized(size, 1, 5); i += 1) all.push(await handOff(fleet, leave));
   const worst = (of: (it: Handoff) => number): number => Math.max(...all.map(of));
+  const usualMs = median(all.map((it) => it.usualMs));
   const [ownedMs, activeMs, servedMs] = [
     worst((it) => it.ownedMs),
     worst((it) => it.activeMs),
@@ -18,7 +19,7 @@ async function repeat({ size, stage }: Run, limitMs: number, leave: (it: Operato
       { what: `edits of its jobs were acted on after ${seconds(servedMs)}`, held: servedMs <= limitMs },
     ],
     {
-      figure: `${all.length}× ${all[0]?.shards} shards: owned by others after ${seconds(ownedMs)}, acted for after ${seconds(activeMs)}, ${all[0]?.edits} edits served after ${seconds(servedMs)}`,
+      figure: `${all.length}× ${all[0]?.shards} shards: owned by others after ${seconds(ownedMs)}, acted for after ${seconds(activeMs)}, ${all[0]?.edits} edits served after ${seconds(servedMs)} (usually ${seconds(usualMs)})`,
       limit: seconds(limitMs),
       detail: { handoffs: all, jobs: fleet.jobs.length },
     },
