@@ -6,7 +6,7 @@ import { KubernetesFence } from './cluster/epoch-fence.ts';
 import { ClusterKeeper, type KeeperHandlers } from './cluster/keeper.ts';
 import type { ClusterSession } from './cluster/session.ts';
 import type { TargetOptions } from './cluster/target.ts';
-import { type ClusterId, type JobId, parseJobId, replicaId, shard } from './job/ids.ts';
+import { type JobId, parseJobId, replicaId, shard } from './job/ids.ts';
 import type { ClusterIdentity } from './ports/cluster.ts';
 import type { Log } from './ports/log.ts';
 import type { Fence } from './ports/shards.ts';
@@ -27,7 +27,6 @@ const SPEAKER_SHARD = shard(0);
 export interface OperatorOptions {
   readonly store: Store;
   readonly target: TargetOptions;
-  readonly accepted: ClusterId | null;
   readonly health: { readonly host: string; readonly port: number } | null;
   readonly log: Log;
   readonly timing?: LeaseTiming;
@@ -95,7 +94,6 @@ export class Operator {
         storeId: store.storeId,
         target: options.target,
         registry: store,
-        accepted: options.accepted,
         speaker: () => this.#shards.fence(SPEAKER_SHARD),
       },
       this.#keeperHandlers(),

@@ -101,7 +101,6 @@ export async function run(context: Context, options: RunOptions): Promise<void> 
   const operator = new Operator({
     store,
     target: context.target,
-    accepted: options.acceptCluster ?? null,
     health,
     log,
   });

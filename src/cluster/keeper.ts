@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pRetry from 'p-retry';
-import type { ClusterId, StoreId } from '../job/ids.ts';
+import type { StoreId } from '../job/ids.ts';
 import type { Settled } from '../plan/observation.ts';
 import type { ClusterIdentity } from '../ports/cluster.ts';
 import type { Fence } from '../ports/shards.ts';
@@ -23,8 +23,6 @@ export interface KeeperOptions {
   readonly storeId: StoreId;
   readonly target: TargetOptions;
   readonly registry: ClusterRegistry;
-  /** A cluster that a person accepted with --accept-cluster. */
-  readonly accepted: ClusterId | null;
   /** The fence of shard 0, whose owner speaks for the store; null while that is another replica. */
   readonly speaker: () => Fence | null;
 }
@@ -125,7 +123,8 @@ export class ClusterKeeper {
 
   async #decide({ transport, identity }: Connection): Promise<Decision> {
     const { registry, storeId, speaker } = this.#options;
-    const accepted = this.#options.accepted ?? (await registry.acceptedCluster());
+    // A person's word counts once, whichever replica it was said to.
+    const accepted = await registry.acceptedCluster();
     const known = await registry.currentCluster();
     const admission = await admit({
       known,

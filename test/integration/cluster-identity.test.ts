@@ -85,7 +85,8 @@ test('the context switched to another cluster: jobs wait as ClusterChanged, noth
   assert.deepEqual(await writesSince(second.auditLogPath, marks[1]), []);
 
   const accepted = clusterId(ACCEPT.exec(stalled?.message ?? '')?.[1] ?? '');
-  const moved = startOperator(database.store, { kubeconfig, context: second.context, accepted });
+  await database.store.acceptCluster(accepted, { author: 'test', source: 'cli', reason: null });
+  const moved = startOperator(database.store, { kubeconfig, context: second.context });
   await untilPhase(database.store, id, 'Running');
   await moved.stop();
   const cell = cellNamespace(database.store.storeId, { tenant: 'ads', name: 'stays' });

@@ -1,5 +1,5 @@
 import type { Transport } from '../../src/cluster/transport.ts';
-import type { ClusterId, JobId } from '../../src/job/ids.ts';
+import type { JobId } from '../../src/job/ids.ts';
 import type { JobSpec } from '../../src/job/spec.ts';
 import type { JobStatus, Phase } from '../../src/job/status.ts';
 import { Operator } from '../../src/operator.ts';
@@ -21,14 +21,13 @@ export interface RunningOperator {
 export interface StartOptions {
   readonly kubeconfig: string;
   readonly context?: string;
-  readonly accepted?: ClusterId;
 }
 
 /** The real operator, in this process. */
 export function startOperator(store: Store, options: StartOptions): RunningOperator {
   const log = new MemoryLog();
   const target = { kubeconfig: options.kubeconfig, context: options.context ?? null };
-  const operator = new Operator({ store, target, accepted: options.accepted ?? null, health: null, log });
+  const operator = new Operator({ store, target, health: null, log });
   const running = operator.run();
   const stop = async () => {
     operator.stop();
