@@ -1,5 +1,12 @@
-import type { ArchivedJob, ArchivedPlatformRevision, StoreArchive } from './archive.ts';
-import { archivedJob, jobDocuments, platformDocuments, platformRevisions } from './archive-forms.ts';
+import type { ArchivedJob, ArchivedKey, ArchivedPlatformRevision, StoreArchive } from './archive.ts';
+import {
+  archivedJob,
+  archivedKeys,
+  jobDocuments,
+  keyDocuments,
+  platformDocuments,
+  platformRevisions,
+} from './archive-forms.ts';
 import { ARCHIVE_FORMAT, ARCHIVE_SCHEMAS, type ArchiveDocument } from './archive-schema.ts';
 import { ArchiveError, documentsIn, type PlacedDocument } from './archive-stream.ts';
 import { storeId } from './ids.ts';
@@ -9,7 +16,7 @@ import { API_VERSION } from './spec.ts';
 import { yamlText } from './yaml-write.ts';
 
 /**
- * An archive as text: a header, the platform's history, each job's, and an end that says how much there was, so that a
+ * An archive as text: a header, the platform's history, each job's, the idempotency keys, and an end that says how much there was, so that a
  * text that was cut off is not taken for a smaller store. The same store gives the same text.
  */
 
@@ -19,14 +26,20 @@ const documentText = (document: ArchiveDocument): string =>
   `---\n${yamlText(inSchemaOrder(ARCHIVE_SCHEMAS[document.kind], document))}`;
 
 /** An archive as YAML, document by document; each piece of text is whole documents. */
-export async function* archiveYaml({ storeId, platforms, jobs }: StoreArchive): AsyncGenerator<string, void> {
-  const counts = { platformRevisions: platforms.length, jobs: 0, jobRevisions: 0 };
-  yield documentText({ apiVersion: API_VERSION, kind: 'Store', metadata: { uid: storeId }, format: ARCHIVE_FORMAT });
+export async function* archiveYaml(archive: StoreArchive): AsyncGenerator<string, void> {
+  const { storeId, undeleteRetention, platforms, jobs, keys } = archive;
+  const counts = { platformRevisions: platforms.length, jobs: 0, jobRevisions: 0, idempotencyKeys: 0 };
+  const metadata = { uid: storeId };
+  yield documentText({ apiVersion: API_VERSION, kind: 'Store', metadata, format: ARCHIVE_FORMAT, undeleteRetention });
   for (const document of platformDocuments(platforms)) yield documentText(document);
   for await (const job of jobs) {
     counts.jobs += 1;
     counts.jobRevisions += job.revisions.length;
     for (const document of jobDocuments(job)) yield documentText(document);
+  }
+  for await (const document of keyDocuments(keys)) {
+    counts.idempotencyKeys += document.keys.length;
+    yield documentText(document);
   }
   yield documentText({ apiVersion: API_VERSION, kind: 'StoreEnd', counts });
 }
@@ -36,6 +49,7 @@ const refusal = (position: Position, message: string, path = ''): ArchiveError =
 
 /** Documents one by one, and where the last one was. */
 class ArchiveSource {
+  #returned: PlacedDocument | null = null;
   readonly #documents: AsyncGenerator<PlacedDocument, void>;
   position: Position;
 
@@ -46,10 +60,20 @@ class ArchiveSource {
 
   /** null at the end of the text. */
   async next(): Promise<PlacedDocument | null> {
+    if (this.#returned !== null) {
+      const document = this.#returned;
+      this.#returned = null;
+      return document;
+    }
     const { done, value } = await this.#documents.next();
     if (done) return null;
     this.position = value.position;
     return value;
+  }
+
+  /** Makes it the next one again. */
+  putBack(document: PlacedDocument): void {
+    this.#returned = document;
   }
 
   async close(): Promise<void> {
@@ -98,49 +122,81 @@ class JobJoiner {
 type Counts = Extract<ArchiveDocument, { kind: 'StoreEnd' }>['counts'];
 
 function checkCounts(found: Counts, expected: Counts, position: Position): void {
-  const names = { platformRevisions: 'platform revision', jobs: 'job', jobRevisions: 'job revision' } as const;
-  for (const name of ['platformRevisions', 'jobs', 'jobRevisions'] as const) {
+  const names = {
+    platformRevisions: 'platform revision',
+    jobs: 'job',
+    jobRevisions: 'job revision',
+    idempotencyKeys: 'idempotency key',
+  } as const;
+  for (const name of ['platformRevisions', 'jobs', 'jobRevisions', 'idempotencyKeys'] as const) {
     if (found[name] === expected[name]) continue;
     const message = `found ${plural(found[name], names[name])} before it, expected ${expected[name]}: the archive is not whole`;
     throw refusal(position, message, `counts.${name}`);
   }
 }
 
-async function* jobsIn(
-  source: ArchiveSource,
-  first: PlacedDocument | null,
-  platforms: number,
-): AsyncGenerator<ArchivedJob, void> {
-  const joiner = new JobJoiner();
+const notWhole = (source: ArchiveSource): ArchiveError =>
+  refusal(source.position, 'found the end of the text after this, expected StoreEnd: the archive is not whole');
+
+async function* jobsIn(source: ArchiveSource, joiner: JobJoiner): AsyncGenerator<ArchivedJob, void> {
+  let isOver = false;
   try {
-    for (let document = first; document !== null; document = await source.next()) {
+    for (let document = await source.next(); document !== null; document = await source.next()) {
       const { value, position } = document;
-      if (value.kind === 'StoreEnd') {
+      if (value.kind === 'StoreEnd' || value.kind === 'IdempotencyKeys') {
+        source.putBack(document);
         const last = joiner.end();
         if (last !== null) yield last;
-        checkCounts({ platformRevisions: platforms, ...joiner.counts() }, value.counts, position);
-        if ((await source.next()) === null) return;
-        throw refusal(source.position, 'found a document after the end of the archive, expected none');
+        isOver = true;
+        return;
       }
       if (value.kind !== 'JobHistory') throw refusal(position, `found ${value.kind} here, expected JobHistory`, 'kind');
       const whole = joiner.add(archivedJob(value), position);
       if (whole !== null) yield whole;
     }
-    throw refusal(source.position, 'found the end of the text after this, expected StoreEnd: the archive is not whole');
+    throw notWhole(source);
+  } finally {
+    if (!isOver) await source.close();
+  }
+}
+
+/** What comes after the jobs, the end included. */
+async function* keysIn(
+  source: ArchiveSource,
+  joiner: JobJoiner,
+  platformRevisions: number,
+): AsyncGenerator<ArchivedKey, void> {
+  let idempotencyKeys = 0;
+  try {
+    for (let document = await source.next(); document !== null; document = await source.next()) {
+      const { value, position } = document;
+      if (value.kind === 'StoreEnd') {
+        checkCounts({ platformRevisions, ...joiner.counts(), idempotencyKeys }, value.counts, position);
+        if ((await source.next()) === null) return;
+        throw refusal(source.position, 'found a document after the end of the archive, expected none');
+      }
+      if (value.kind !== 'IdempotencyKeys') {
+        throw refusal(position, `found ${value.kind} here, expected IdempotencyKeys`, 'kind');
+      }
+      idempotencyKeys += value.keys.length;
+      yield* archivedKeys(value);
+    }
+    throw notWhole(source);
   } finally {
     await source.close();
   }
 }
 
-/** The platform's history, and the document that comes after it. */
-async function readPlatforms(
-  source: ArchiveSource,
-): Promise<{ readonly platforms: ArchivedPlatformRevision[]; readonly next: PlacedDocument | null }> {
+/** The platform's history. */
+async function readPlatforms(source: ArchiveSource): Promise<ArchivedPlatformRevision[]> {
   const platforms: ArchivedPlatformRevision[] = [];
   const newest = new Map<string | null, number>();
   for (;;) {
     const next = await source.next();
-    if (next?.value.kind !== 'PlatformHistory') return { platforms, next };
+    if (next?.value.kind !== 'PlatformHistory') {
+      if (next !== null) source.putBack(next);
+      return platforms;
+    }
     for (const entry of platformRevisions(next.value)) {
       if (entry.revision <= (newest.get(entry.tenant) ?? 0)) {
         throw refusal(next.position, `found revision ${entry.revision} again, expected each once, oldest first`);
@@ -153,10 +209,11 @@ async function readPlatforms(
 
 /**
  * Reads what {@link archiveYaml} wrote. The header and the platform are read at once, the jobs one by one as they are
- * asked for; only when all of them were read is it sure that the archive was whole, so nothing may be kept before.
+ * asked for, then the keys; only when all of these were read is it sure that the archive was whole, so nothing may be
+ * kept before.
  * @param chunks text in pieces of any size
  * @param fileName what positions call the file
- * @throws ArchiveError here, and while jobs are read
+ * @throws ArchiveError here, and while jobs and keys are read
  */
 export async function readArchive(chunks: AsyncIterable<string>, fileName: string): Promise<StoreArchive> {
   const source = new ArchiveSource(chunks, fileName);
@@ -166,8 +223,15 @@ export async function readArchive(chunks: AsyncIterable<string>, fileName: strin
       const found = header === null ? 'no document' : header.value.kind;
       throw refusal(source.position, `found ${found}, expected an archive, which begins with the kind Store`);
     }
-    const { platforms, next } = await readPlatforms(source);
-    return { storeId: storeId(header.value.metadata.uid), platforms, jobs: jobsIn(source, next, platforms.length) };
+    const platforms = await readPlatforms(source);
+    const joiner = new JobJoiner();
+    return {
+      storeId: storeId(header.value.metadata.uid),
+      undeleteRetention: header.value.undeleteRetention,
+      platforms,
+      jobs: jobsIn(source, joiner),
+      keys: keysIn(source, joiner, platforms.length),
+    };
   } catch (error) {
     await source.close();
     throw error;

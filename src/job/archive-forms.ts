@@ -1,5 +1,11 @@
-import type { ArchivedContent, ArchivedJob, ArchivedPlatformRevision, ArchivedRevision } from './archive.ts';
-import type { ArchiveDocument, WrittenPlatformRevision, WrittenRevision } from './archive-schema.ts';
+import type {
+  ArchivedContent,
+  ArchivedJob,
+  ArchivedKey,
+  ArchivedPlatformRevision,
+  ArchivedRevision,
+} from './archive.ts';
+import type { ArchiveDocument, WrittenKey, WrittenPlatformRevision, WrittenRevision } from './archive-schema.ts';
 import { jobId, revision } from './ids.ts';
 import type { SpecPatch } from './patch.ts';
 import { API_VERSION, type JobSpec } from './spec.ts';
@@ -10,6 +16,7 @@ import { API_VERSION, type JobSpec } from './spec.ts';
 const MAX_PART_LETTERS = 256 * 1024;
 
 type JobHistory = Extract<ArchiveDocument, { kind: 'JobHistory' }>;
+type IdempotencyKeys = Extract<ArchiveDocument, { kind: 'IdempotencyKeys' }>;
 type PlatformHistory = Extract<ArchiveDocument, { kind: 'PlatformHistory' }>;
 
 const authorship = (from: ArchivedRevision | ArchivedPlatformRevision) => ({
@@ -49,20 +56,36 @@ function readContent({ layer, spec, patch, until }: WrittenRevision): ArchivedCo
   return layer === 'oncall' ? { kind: 'patch', layer, patch, until: until ?? null } : { kind: 'patch', layer, patch };
 }
 
-/** Cuts a list so that no part has many more letters than one document should have. */
-function* parts<T>(entries: readonly T[]): Generator<T[], void> {
-  let part: T[] = [];
-  let letters = 0;
-  for (const entry of entries) {
+/** Collects entries until one document should not have many more letters. */
+class Part<T> {
+  #entries: T[] = [];
+  #letters = 0;
+
+  /** @returns the entries of the document that ends before this one; null while it goes on */
+  add(entry: T): T[] | null {
     const length = JSON.stringify(entry).length;
-    if (part.length > 0 && letters + length > MAX_PART_LETTERS) {
-      yield part;
-      [part, letters] = [[], 0];
-    }
-    part.push(entry);
-    letters += length;
+    const ended = this.#letters + length > MAX_PART_LETTERS ? this.end() : null;
+    this.#entries.push(entry);
+    this.#letters += length;
+    return ended;
   }
-  if (part.length > 0) yield part;
+
+  /** @returns what is left; null where there is nothing */
+  end(): T[] | null {
+    const ended = this.#entries.length > 0 ? this.#entries : null;
+    [this.#entries, this.#letters] = [[], 0];
+    return ended;
+  }
+}
+
+function* parts<T>(entries: readonly T[]): Generator<T[], void> {
+  const part = new Part<T>();
+  for (const entry of entries) {
+    const ended = part.add(entry);
+    if (ended) yield ended;
+  }
+  const last = part.end();
+  if (last) yield last;
 }
 
 /** All revisions of all scopes: those of one scope together. */
@@ -88,6 +111,27 @@ export function* jobDocuments({ job, createdAt, removedAt, revisions }: Archived
     yield { apiVersion: API_VERSION, kind: 'JobHistory', metadata, ...times, revisions: part };
   }
 }
+
+const keysDocument = (keys: WrittenKey[]): IdempotencyKeys => ({
+  apiVersion: API_VERSION,
+  kind: 'IdempotencyKeys',
+  keys,
+});
+
+/** All keys: as many as there were writes, so they are never in memory together. */
+export async function* keyDocuments(keys: AsyncIterable<ArchivedKey>): AsyncGenerator<IdempotencyKeys, void> {
+  const part = new Part<WrittenKey>();
+  for await (const { tenant, ...entry } of keys) {
+    const ended = part.add({ namespace: tenant ?? undefined, ...entry });
+    if (ended) yield keysDocument(ended);
+  }
+  const last = part.end();
+  if (last) yield keysDocument(last);
+}
+
+/** What one document says of the keys. */
+export const archivedKeys = ({ keys }: IdempotencyKeys): ArchivedKey[] =>
+  keys.map(({ namespace, ...entry }) => ({ tenant: namespace ?? null, ...entry }));
 
 /** What one document says of the platform. */
 export const platformRevisions = ({ metadata, revisions }: PlatformHistory): ArchivedPlatformRevision[] =>

@@ -27,6 +27,21 @@ const uuid = z
   .string({ error: 'expected a UUID in lower case' })
   .refine((text) => parseJobId(text) !== null, 'expected a UUID in lower case');
 const number = z.int({ error: 'expected a whole number from 1' }).min(1, 'expected a whole number from 1');
+const DURATION = 'expected an ISO 8601 duration, such as P7D or PT1H30M';
+const duration = z
+  .string({ error: DURATION })
+  .regex(/^P(?=.)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=.)(\d+H)?(\d+M)?(\d+(\.\d{1,6})?S)?)?$/, DURATION);
+const JSON_TEXT = 'expected JSON of a list or a map, as text';
+const isJson = (value: string): boolean => {
+  try {
+    const parsed: unknown = JSON.parse(value);
+    return typeof parsed === 'object' && parsed !== null;
+  } catch {
+    // Not JSON: the answer is no.
+    return false;
+  }
+};
+const hash = z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits');
 const count = z.int({ error: 'expected a whole number' }).min(0, 'expected a whole number');
 const text = z
   .string({ error: 'expected text' })
@@ -45,7 +60,7 @@ const authorship = {
   source: z.enum(SOURCES, { error: `expected one of ${SOURCES.join(', ')}` }),
   reason: text.optional(),
   idempotencyKey: text.optional(),
-  contentHash: z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits'),
+  contentHash: hash,
 };
 
 const jobRevision = z
@@ -83,6 +98,15 @@ const platformRevision = z.strictObject({
   }),
 });
 
+const idempotencyKey = z.strictObject({
+  namespace: text.optional(),
+  key: text,
+  bodyHash: hash,
+  // As text, since one answer can be about more jobs than a document may have values.
+  receipts: z.string({ error: JSON_TEXT }).refine(isJson, JSON_TEXT),
+  createdAt: time,
+});
+
 /** Oldest first, each number once. */
 function inOrder<R extends { revision: number }>(revisions: readonly R[], ctx: z.RefinementCtx): void {
   for (const [index, entry] of revisions.entries()) {
@@ -100,6 +124,7 @@ export const ARCHIVE_SCHEMAS = {
     ...head('Store'),
     metadata: z.strictObject({ uid: uuid }),
     format: z.literal(ARCHIVE_FORMAT, { error: `expected ${ARCHIVE_FORMAT}, the format that this Bulkhead reads` }),
+    undeleteRetention: duration,
   }),
   PlatformHistory: z.strictObject({
     ...head('PlatformHistory'),
@@ -113,13 +138,18 @@ export const ARCHIVE_SCHEMAS = {
     removedAt: time.optional(),
     revisions: z.array(jobRevision).min(1).superRefine(inOrder),
   }),
+  IdempotencyKeys: z.strictObject({
+    ...head('IdempotencyKeys'),
+    keys: z.array(idempotencyKey).min(1),
+  }),
   StoreEnd: z.strictObject({
     ...head('StoreEnd'),
-    counts: z.strictObject({ platformRevisions: count, jobs: count, jobRevisions: count }),
+    counts: z.strictObject({ platformRevisions: count, jobs: count, jobRevisions: count, idempotencyKeys: count }),
   }),
 } as const;
 
 export type ArchiveKind = keyof typeof ARCHIVE_SCHEMAS;
 export type ArchiveDocument = { [K in ArchiveKind]: z.infer<(typeof ARCHIVE_SCHEMAS)[K]> }[ArchiveKind];
 export type WrittenRevision = z.infer<typeof jobRevision>;
+export type WrittenKey = z.infer<typeof idempotencyKey>;
 export type WrittenPlatformRevision = z.infer<typeof platformRevision>;

@@ -42,10 +42,25 @@ export interface ArchivedJob {
   readonly revisions: readonly ArchivedRevision[];
 }
 
+/** What an idempotency key was used for, and what was answered: a repeat after a move must find it. */
+export interface ArchivedKey {
+  /** A tenant; null for what concerns all of them. */
+  readonly tenant: string | null;
+  readonly key: string;
+  readonly bodyHash: string;
+  /** The answer as JSON, as the store keeps it; nobody but the store reads it. */
+  readonly receipts: string;
+  readonly createdAt: TimeText;
+}
+
 /** A whole store; what was only observed is not part of it. */
 export interface StoreArchive {
   readonly storeId: StoreId;
+  /** How long a removed job keeps its name, as Postgres writes it in ISO 8601: `P7D`. */
+  readonly undeleteRetention: string;
   /** All revisions of all scopes: those of one scope together, oldest first. */
   readonly platforms: readonly ArchivedPlatformRevision[];
   readonly jobs: AsyncIterable<ArchivedJob>;
+  /** All of them, by tenant and key. To be read when all jobs were. */
+  readonly keys: AsyncIterable<ArchivedKey>;
 }

@@ -1,4 +1,10 @@
-import type { ArchivedJob, ArchivedPlatformRevision, ArchivedRevision, StoreArchive } from '../job/archive.ts';
+import type {
+  ArchivedJob,
+  ArchivedKey,
+  ArchivedPlatformRevision,
+  ArchivedRevision,
+  StoreArchive,
+} from '../job/archive.ts';
 import { canonicalJson, contentHash } from '../job/canonical.ts';
 import type { Layer } from '../job/goal.ts';
 import { jobName } from '../job/ids.ts';
@@ -10,15 +16,19 @@ import { scopeOf } from './rows.ts';
 /** Filling an empty store with an archive: everything as it was, but for what follows from it, which is worked out. */
 
 const JOBS_AT_A_TIME = 500;
+const KEYS_AT_A_TIME = 500;
 
 const damaged = (what: string, why: string): StoreError =>
   new StoreError('invalid', `The archive is damaged at ${what}: ${why}. Nothing was restored.`);
 
 /** Holds writers off, and makes sure that there is nothing that the archive would mix with. @throws StoreError `conflict` */
 export async function requireEmpty(sql: Sql, target: string): Promise<void> {
-  await sql.query('lock table bulkhead.job, bulkhead.platform_revision, bulkhead.replica in share row exclusive mode');
+  await sql.query(
+    'lock table bulkhead.job, bulkhead.platform_revision, bulkhead.idempotency, bulkhead.replica in share row exclusive mode',
+  );
   const [row] = await sql.query<{ filled: boolean; running: boolean }>(
-    `select exists (select from bulkhead.job) or exists (select from bulkhead.platform_revision) as filled,
+    `select exists (select from bulkhead.job) or exists (select from bulkhead.platform_revision)
+         or exists (select from bulkhead.idempotency) as filled,
        exists (select from bulkhead.replica where expires_at > clock_timestamp()) as running`,
   );
   if (row?.filled) throw new StoreError('conflict', `${target} is not empty: restore into a new database.`);
@@ -192,4 +202,22 @@ export async function restoreJobs(sql: Sql, jobs: StoreArchive['jobs']): Promise
     restored.jobs += batch.length;
   }
   return restored;
+}
+
+async function insertKeys(sql: Sql, keys: readonly ArchivedKey[]): Promise<void> {
+  await sql.query(
+    `insert into bulkhead.idempotency (tenant, key, body_hash, receipts, created_at)
+     select * from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::timestamptz[])`,
+    [
+      keys.map((k) => scopeOf(k.tenant)),
+      keys.map((k) => k.key),
+      keys.map((k) => k.bodyHash),
+      keys.map((k) => k.receipts),
+      keys.map((k) => k.createdAt),
+    ],
+  );
+}
+
+export async function restoreKeys(sql: Sql, keys: StoreArchive['keys']): Promise<void> {
+  for await (const batch of inBatches(keys, KEYS_AT_A_TIME)) await insertKeys(sql, batch);
 }

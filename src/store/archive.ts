@@ -1,7 +1,7 @@
-import type { ArchivedJob, ArchivedPlatformRevision, StoreArchive } from '../job/archive.ts';
+import type { ArchivedJob, ArchivedKey, ArchivedPlatformRevision, StoreArchive } from '../job/archive.ts';
 import { storeId } from '../job/ids.ts';
 import type { Archivist } from '../ports/store.ts';
-import { requireEmpty, restoreJobs, restorePlatforms } from './archive-restore.ts';
+import { requireEmpty, restoreJobs, restoreKeys, restorePlatforms } from './archive-restore.ts';
 import { type ArchiveJobRow, type ArchiveRow, timeText, toArchivedJob, toArchivedPlatform } from './archive-rows.ts';
 import { readMigrations, requireCurrentSchema } from './migrate.ts';
 import { type Database, openDatabase, type Sql } from './pool.ts';
@@ -17,6 +17,7 @@ export interface OwnArchivist extends Archivist {
 const CONNECT_TIMEOUT_MS = 5_000;
 const TIMEOUT_MS = 600_000;
 const JOBS_AT_A_TIME = 200;
+const KEYS_AT_A_TIME = 500;
 
 const REVISION = `'revision', revision, 'content', content, 'hash', content_hash, 'author', author, 'source', source,
   'reason', reason, 'key', idempotency_key, 'at', ${timeText('created_at')}`;
@@ -49,6 +50,20 @@ async function* readJobs(sql: Sql): AsyncGenerator<ArchivedJob, void> {
   }
 }
 
+const KEYS = `
+  select nullif(tenant, '${ALL_TENANTS}') as tenant, key, body_hash as "bodyHash", receipts::text as receipts,
+    ${timeText('created_at')} as "createdAt"
+  from bulkhead.idempotency order by tenant <> '${ALL_TENANTS}', tenant collate "C", key collate "C"`;
+
+async function* readKeys(sql: Sql): AsyncGenerator<ArchivedKey, void> {
+  await sql.query(`declare archived_key no scroll cursor for ${KEYS}`);
+  for (;;) {
+    const rows = await sql.query<ArchivedKey>(`fetch ${KEYS_AT_A_TIME} from archived_key`);
+    yield* rows;
+    if (rows.length < KEYS_AT_A_TIME) return;
+  }
+}
+
 /** Hands items on; keeps what their source throws, so that it is told apart from the failures of who takes them in. */
 async function* remembering<T>(items: AsyncIterable<T>, keep: (error: unknown) => void): AsyncGenerator<T, void> {
   try {
@@ -66,12 +81,17 @@ async function readArchive(db: Database, work: (archive: StoreArchive) => Promis
   try {
     await db.transaction(async (sql) => {
       await sql.query('set transaction isolation level repeatable read, read only');
-      const [store] = await sql.query<{ id: string }>('select id from bulkhead.store');
+      await sql.query(`set local intervalstyle = 'iso_8601'`);
+      const [store] = await sql.query<{ id: string; retention: string }>(
+        'select id, undelete_retention::text as retention from bulkhead.store',
+      );
+      const head = { storeId: storeId(store?.id ?? ''), undeleteRetention: store?.retention ?? '' };
       const platforms = await readPlatforms(sql);
-      const jobs = remembering(readJobs(sql), (error) => {
+      const keep = (error: unknown): void => {
         databaseError = error;
-      });
-      await work({ storeId: storeId(store?.id ?? ''), platforms, jobs }).catch((error: unknown) => {
+      };
+      const [jobs, keys] = [remembering(readJobs(sql), keep), remembering(readKeys(sql), keep)];
+      await work({ ...head, platforms, jobs, keys }).catch((error: unknown) => {
         workError = error;
         throw error;
       });
@@ -84,16 +104,21 @@ async function readArchive(db: Database, work: (archive: StoreArchive) => Promis
 
 async function restoreArchive(db: Database, archive: StoreArchive): Promise<{ jobs: number; revisions: number }> {
   let sourceError: unknown;
-  const jobs = remembering(archive.jobs, (error) => {
+  const keep = (error: unknown): void => {
     sourceError = error;
-  });
+  };
   try {
     return await db.transaction(async (sql) => {
       // Asked of the right to change the store's id first: the role of run time may not.
-      await sql.query('update bulkhead.store set id = $1', [archive.storeId]);
+      await sql.query('update bulkhead.store set id = $1, undelete_retention = $2::interval', [
+        archive.storeId,
+        archive.undeleteRetention,
+      ]);
       await requireEmpty(sql, db.target);
       await restorePlatforms(sql, archive.platforms);
-      return await restoreJobs(sql, jobs);
+      const restored = await restoreJobs(sql, remembering(archive.jobs, keep));
+      await restoreKeys(sql, remembering(archive.keys, keep));
+      return restored;
     });
   } catch (error) {
     throw sourceError ?? error;

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import type { ArchivedJob, StoreArchive } from '../../src/job/archive.ts';
 import { archiveYaml, readArchive } from '../../src/job/archive-document.ts';
 import type { LayerContent } from '../../src/job/goal.ts';
-import { replicaId } from '../../src/job/ids.ts';
+import { jobId, replicaId } from '../../src/job/ids.ts';
 import type { ChangeOrigin, GoalChange } from '../../src/ports/store.ts';
 import { openArchivist } from '../../src/store/archive.ts';
 import { archiveBefore } from '../../src/store/archive-partitions.ts';
@@ -53,6 +53,7 @@ async function fill(db: TestDatabase): Promise<void> {
   await say('reused', spec('app:1'));
   await say('reused', { kind: 'tombstone' });
   await say('reused', spec('app:2'));
+  await sql(db.adminUrl, `update bulkhead.store set undelete_retention = '1 month 2 days 03:00:00.5'`);
   const specs = fc.sample(specArbitrary, 20);
   await store.write(
     specs.map(
@@ -92,7 +93,7 @@ const parse = (text: string) => readArchive(pieces(text), 'archive.yaml');
 
 /** Every table that says what jobs should be, in an order of its own; not what says when and how it came to be stored. */
 const TABLES: Readonly<Record<string, string>> = {
-  store: 'id',
+  store: 'id, undelete_retention',
   job: 'id, tenant, name, created_at::text, removed_at::text, shard',
   goal_revision:
     'job_id, revision, layer, content, until::text, content_hash, author, source, reason, idempotency_key, created_at::text',
@@ -101,6 +102,7 @@ const TABLES: Readonly<Record<string, string>> = {
   platform_revision:
     'scope, revision, content, content_hash, author, source, reason, idempotency_key, created_at::text',
   platform_head: 'scope, revision',
+  idempotency: 'tenant, key, body_hash, receipts, created_at::text',
 };
 
 async function rowsOf(url: string): Promise<Record<string, unknown[]>> {
@@ -132,6 +134,25 @@ describe('a whole store', () => {
     assert.deepEqual(await store.list(), await db.store.list());
     const [receipt] = await store.write([{ job: { tenant: 'ads', name: 'a' }, content: spec('app:9') }], ORIGIN);
     assert.deepEqual([receipt?.outcome, receipt?.revision], ['configured', 6], 'and work goes on from there');
+    await store.close();
+  });
+
+  it('knows the keys of calls that were made before it moved: a repeat stores nothing, and a removed job can be brought back', async () => {
+    const { adminUrl, url } = await emptyStore();
+    await restore(adminUrl, await parse(text));
+    const store = await openStore({ url, applicationName: 'test' });
+    const key = { ...ORIGIN, idempotencyKey: 'key' };
+    const [first] = await db.store.history((await db.store.find({ tenant: 'ads', name: 'a' }))?.job.id ?? jobId(''));
+    assert.equal(first?.idempotencyKey, 'key');
+    const [receipt] = await store.write([{ job: { tenant: 'ads', name: 'a' }, content: spec('app:1') }], key);
+    assert.deepEqual([receipt?.outcome, receipt?.revision], ['created', 1], 'as it was answered then');
+    const platform = { tenant: 'ads', content: { defaults: {}, limits: {} } };
+    const again = await store.writePlatform(platform, { ...ORIGIN, idempotencyKey: 'p' });
+    assert.deepEqual([again.outcome, again.revision], ['configured', 2]);
+    assert.deepEqual(await rowsOf(adminUrl), await rowsOf(db.adminUrl), 'nothing was stored');
+    const removed = await store.findRemoved({ tenant: 'ads', name: 'b' });
+    assert.deepEqual(removed, await db.store.findRemoved({ tenant: 'ads', name: 'b' }));
+    assert.ok(removed);
     await store.close();
   });
 

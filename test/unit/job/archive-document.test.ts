@@ -1,15 +1,24 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { ArchivedContent, ArchivedJob, ArchivedRevision, StoreArchive } from '../../../src/job/archive.ts';
+import type {
+  ArchivedContent,
+  ArchivedJob,
+  ArchivedKey,
+  ArchivedRevision,
+  StoreArchive,
+} from '../../../src/job/archive.ts';
 import { ArchiveError, archiveYaml, readArchive } from '../../../src/job/archive-document.ts';
 import { SOURCES } from '../../../src/job/goal.ts';
 import { jobId, revision, storeId } from '../../../src/job/ids.ts';
 import { specArbitrary } from '../../support/arbitrary.ts';
 import { patchArbitrary } from './layer-arbitrary.ts';
 
-/** An archive with its jobs in a list, to compare. */
-type WholeArchive = Omit<StoreArchive, 'jobs'> & { readonly jobs: readonly ArchivedJob[] };
+/** An archive with its jobs and keys in lists, to compare. */
+type WholeArchive = Omit<StoreArchive, 'jobs' | 'keys'> & {
+  readonly jobs: readonly ArchivedJob[];
+  readonly keys: readonly ArchivedKey[];
+};
 
 const STORE = storeId('00000000-0000-4000-8000-00000000000a');
 const uuid = (n: number) => jobId(`11111111-1111-4111-8111-${String(n).padStart(12, '0')}`);
@@ -20,7 +29,8 @@ async function* each<T>(items: readonly T[]): AsyncGenerator<T, void> {
 
 async function write(archive: WholeArchive): Promise<string> {
   const pieces: string[] = [];
-  for await (const piece of archiveYaml({ ...archive, jobs: each(archive.jobs) })) pieces.push(piece);
+  for await (const piece of archiveYaml({ ...archive, jobs: each(archive.jobs), keys: each(archive.keys) }))
+    pieces.push(piece);
   return pieces.join('');
 }
 
@@ -30,7 +40,9 @@ async function read(text: string, size = 1000): Promise<WholeArchive> {
   const archive = await readArchive(each(chunks), 'f');
   const jobs: ArchivedJob[] = [];
   for await (const job of archive.jobs) jobs.push(job);
-  return { ...archive, jobs };
+  const keys: ArchivedKey[] = [];
+  for await (const key of archive.keys) keys.push(key);
+  return { ...archive, jobs, keys };
 }
 
 async function refusal(text: string): Promise<string> {
@@ -59,8 +71,16 @@ const jobOf = (n: number, revisions: readonly ArchivedRevision[]): ArchivedJob =
   removedAt: null,
   revisions,
 });
+const keyOf = (n: number, tenant: string | null): ArchivedKey => ({
+  tenant,
+  key: `key ${n}`,
+  bodyHash: 'b'.repeat(64),
+  receipts: '[{"id": null, "outcome": "absent", "revision": null}]',
+  createdAt: '2026-01-31T23:59:59.000001Z',
+});
 const SMALL: WholeArchive = {
   storeId: STORE,
+  undeleteRetention: 'P7D',
   platforms: [],
   jobs: [
     jobOf(1, [
@@ -72,6 +92,7 @@ const SMALL: WholeArchive = {
     ]),
     jobOf(2, [revisionOf(1, SPEC)]),
   ],
+  keys: [keyOf(1, null), keyOf(2, 'ads')],
 };
 
 const hardText = fc
@@ -123,9 +144,22 @@ const archiveArbitrary: fc.Arbitrary<WholeArchive> = fc
       }),
       { maxLength: 3 },
     ),
+    undeleteRetention: fc.constantFrom('P7D', 'PT0S', 'P1Y2M3DT4H5M6.000007S'),
+    keys: fc.array(
+      fc.record({
+        tenant: fc.constantFrom('ads', 'shop', null),
+        key: hardText,
+        bodyHash: fc.constant('0123456789abcdef'.repeat(4)),
+        receipts: fc.oneof(fc.array(fc.jsonValue()), fc.dictionary(hardText, hardText)).map((it) => JSON.stringify(it)),
+        createdAt: time,
+      }),
+      { maxLength: 3 },
+    ),
   })
-  .map(({ platforms, jobs }) => ({
+  .map(({ platforms, jobs, undeleteRetention, keys }) => ({
     storeId: STORE,
+    undeleteRetention,
+    keys: keys.map((key) => ({ ...key })),
     platforms: Object.entries(platforms).flatMap(([scope, entries]) =>
       numbered(entries, 1).map((entry) => ({ ...entry, tenant: scope === '*' ? null : scope })),
     ),
@@ -195,6 +229,31 @@ test('a long history is written in several documents, each small, and is one aga
   assert.deepEqual(await read(text, 65_536), archive);
 });
 
+test('keys are written in documents of their own, as many as it takes; one answer can be about 50 000 jobs', async () => {
+  assert.equal(
+    (await write(SMALL)).split('---\n').at(-2),
+    `apiVersion: bulkhead.dev/v1alpha1
+kind: IdempotencyKeys
+keys:
+  - key: key 1
+    bodyHash: ${'b'.repeat(64)}
+    receipts: '[{"id": null, "outcome": "absent", "revision": null}]'
+    createdAt: "2026-01-31T23:59:59.000001Z"
+  - namespace: ads
+    key: key 2
+    bodyHash: ${'b'.repeat(64)}
+    receipts: '[{"id": null, "outcome": "absent", "revision": null}]'
+    createdAt: "2026-01-31T23:59:59.000001Z"
+`,
+  );
+  const receipt = { id: uuid(1), outcome: 'created', revision: 1 };
+  const long = { ...keyOf(0, 'ads'), receipts: JSON.stringify(Array.from({ length: 50_000 }, () => receipt)) };
+  const keys = [long, ...Array.from({ length: 2_000 }, (_, n) => keyOf(n + 1, 'ads'))];
+  const text = await write({ ...SMALL, keys });
+  assert.equal(text.match(/kind: IdempotencyKeys/g)?.length, 3);
+  assert.deepEqual(await read(text, 65_536), { ...SMALL, keys });
+});
+
 test('the largest spec that the definition takes can be read back', async () => {
   const ports = Array.from({ length: 64 }, (_, i) => ({ port: i + 1, protocol: 'UDP' as const }));
   const peers = Array.from({ length: 64 }, (_, i) => ({ cidr: `10.${i}.0.0/16`, ports }));
@@ -205,7 +264,7 @@ test('the largest spec that the definition takes can be read back', async () => 
 });
 
 test('a store without anything is an archive too', async () => {
-  const empty = { ...SMALL, jobs: [] };
+  const empty = { ...SMALL, jobs: [], keys: [] };
   assert.deepEqual(await read(await write(empty)), empty);
 });
 
@@ -223,7 +282,7 @@ const text = await write(SMALL);
 const cut = (before: string) => text.slice(0, text.indexOf(before));
 const JOB_2 = text.slice(
   text.lastIndexOf('---\n', text.indexOf('name: job2')),
-  text.indexOf('---\napiVersion: bulkhead.dev/v1alpha1\nkind: StoreEnd'),
+  text.indexOf('---\napiVersion: bulkhead.dev/v1alpha1\nkind: IdempotencyKeys'),
 );
 
 const DAMAGED: readonly [reason: string, text: string, said: string][] = [
@@ -236,7 +295,7 @@ const DAMAGED: readonly [reason: string, text: string, said: string][] = [
   [
     'something else',
     'kind: Deployment\n',
-    '1 kind: found "Deployment", expected a document of an archive: Store, PlatformHistory, JobHistory, StoreEnd',
+    '1 kind: found "Deployment", expected a document of an archive: Store, PlatformHistory, JobHistory, IdempotencyKeys, StoreEnd',
   ],
   [
     'no header',
@@ -251,7 +310,7 @@ const DAMAGED: readonly [reason: string, text: string, said: string][] = [
   [
     'cut off between two jobs',
     cut(JOB_2),
-    '9 : found the end of the text after this, expected StoreEnd: the archive is not whole',
+    '10 : found the end of the text after this, expected StoreEnd: the archive is not whole',
   ],
   [
     'cut off in the header',
@@ -261,62 +320,82 @@ const DAMAGED: readonly [reason: string, text: string, said: string][] = [
   [
     'a job that was taken out',
     text.replace(JOB_2, ''),
-    '59 counts.jobs: found 1 job before it, expected 2: the archive is not whole',
+    '73 counts.jobs: found 1 job before it, expected 2: the archive is not whole',
   ],
   [
     'a revision that was taken out',
     text.replace(/ {2}- revision: 4[\s\S]*?(?= {2}- revision: 5)/, ''),
-    '70 counts.jobRevisions: found 5 job revisions before it, expected 6: the archive is not whole',
+    '84 counts.jobRevisions: found 5 job revisions before it, expected 6: the archive is not whole',
   ],
   [
     'a job that is there twice',
     text.replace(JOB_2, `${JOB_2}${JOB_2}`),
-    '77 : found the same job again, expected the rest of its history, with higher revisions',
+    '78 : found the same job again, expected the rest of its history, with higher revisions',
   ],
   [
     'a job that comes again later',
     text.replace(JOB_2, `${JOB_2}${text.slice(text.indexOf('---\n', 4), text.indexOf(JOB_2))}`),
-    '77 metadata.uid: found the job 11111111-1111-4111-8111-000000000001 a second time, expected each once',
+    '78 metadata.uid: found the job 11111111-1111-4111-8111-000000000001 a second time, expected each once',
   ],
   [
     'something after the end',
     `${text}---\n${text}`,
-    '85 : found a document after the end of the archive, expected none',
+    '100 : found a document after the end of the archive, expected none',
   ],
   [
     'revisions out of order',
     text.replace('revision: 3', 'revision: 2'),
-    '34 revisions[2].revision: found 2, expected a number above 2: revisions are there once, oldest first',
+    '35 revisions[2].revision: found 2, expected a number above 2: revisions are there once, oldest first',
+  ],
+  [
+    'a key that was taken out',
+    text.replace(/ {2}- namespace: ads\n {4}key: key 2[\s\S]*?(?=---)/, ''),
+    '86 counts.idempotencyKeys: found 1 idempotency key before it, expected 2: the archive is not whole',
+  ],
+  [
+    'an answer that is no JSON',
+    text.replace('\'[{"id": null', '\'[{"id": nil'),
+    '82 keys[0].receipts: found "[{\\"id\\": nil, \\"outcome\\": \\"absent\\", \\"revision\\": null}]", expected JSON of a list or a map, as text',
+  ],
+  [
+    'a job among the keys',
+    text.replace('---\napiVersion: bulkhead.dev/v1alpha1\nkind: StoreEnd', `${JOB_2.replaceAll('job2', 'job3')}$&`),
+    '91 kind: found JobHistory here, expected IdempotencyKeys',
+  ],
+  [
+    'a time to bring back that is none',
+    text.replace('undeleteRetention: P7D', 'undeleteRetention: P'),
+    '7 undeleteRetention: found "P", expected an ISO 8601 duration, such as P7D or PT1H30M',
   ],
   [
     'a time without microseconds',
     text.replace('00.000001Z', '00Z'),
-    '14 createdAt: found "2026-01-01T00:00:00Z", expected a time in UTC with microseconds, such as 2026-01-31T23:59:59.123456Z',
+    '15 createdAt: found "2026-01-01T00:00:00Z", expected a time in UTC with microseconds, such as 2026-01-31T23:59:59.123456Z',
   ],
   [
     'a day that no month has',
     text.replace('2026-01-01T', '2026-02-30T'),
-    '14 createdAt: found "2026-02-30T00:00:00.000001Z", expected a time in UTC with microseconds, such as 2026-01-31T23:59:59.123456Z',
+    '15 createdAt: found "2026-02-30T00:00:00.000001Z", expected a time in UTC with microseconds, such as 2026-01-31T23:59:59.123456Z',
   ],
   [
     'an end of what has none',
     text.replace('    cleared: true\n', '    cleared: true\n    until: "2026-02-01T00:00:00.000001Z"\n'),
-    '50 revisions[3].until: found "2026-02-01T00:00:00.000001Z", expected no end but for a patch of the layer oncall',
+    '51 revisions[3].until: found "2026-02-01T00:00:00.000001Z", expected no end but for a patch of the layer oncall',
   ],
   [
     'content of another layer',
     text.replace('    removed: true\n', '    cleared: true\n'),
-    '51 revisions[4].layer: found "job", expected exactly one of spec, removed beside it',
+    '52 revisions[4].layer: found "job", expected exactly one of spec, removed beside it',
   ],
   [
     'a field that is not known',
     text.replace('author: ann', 'auhtor: ann'),
-    '19 revisions[0].auhtor: unknown field; did you mean `author`?',
+    '20 revisions[0].auhtor: unknown field; did you mean `author`?',
   ],
   [
     'a mistake of syntax',
     text.replace('uid: 1', 'uid: [1'),
-    '13 : found [ that is never closed, expected ] at its end',
+    '14 : found [ that is never closed, expected ] at its end',
   ],
 ];
 
