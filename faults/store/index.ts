@@ -7,7 +7,7 @@ import { handoffCrash, handoffGraceful } from './handoffs.ts';
 import { lockWait } from './lock-wait.ts';
 import { massDelete } from './mass-delete.ts';
 import { notifyQueueFull } from './notify-queue-full.ts';
-import { olderCopy, olderCopyUnseen } from './older-copy.ts';
+import { olderCopy } from './older-copy.ts';
 import { poolExhausted } from './pool-exhausted.ts';
 import { pooler } from './pooler.ts';
 import { postgresDown } from './postgres-down.ts';
@@ -25,7 +25,7 @@ export const STORE_SCENARIOS: readonly Scenario[] = [
   postgresDown,
   emptiedStore,
   olderCopy,
-  olderCopyUnseen,
+
   massDelete,
   lockWait,
   poolExhausted,
