@@ -67,9 +67,12 @@ interface Live {
 
 const read = async (key: ObjectKey): Promise<Live> => (await api.call('GET', objectPath(key))) as Live;
 /** Tests remove more cells than the brake lets go by itself. */
+const release = () =>
+  database.store.releaseBrake({ author: 'test', source: 'cli', reason: 'a test removes many cells' });
+
 async function goneUnderTheBrake(id: JobId): Promise<void> {
   const isGone = async () => {
-    await database.store.releaseBrake({ author: 'test', source: 'cli', reason: 'the test is over' });
+    await release();
     return (await statusOf(database.store, id))?.phase === 'Gone';
   };
   await until(`job ${id} is gone`, 60_000, isGone);
@@ -220,6 +223,7 @@ test('a removed job that is applied again is the same job; it gets a new cell af
   const old = (await read(keyIn('Namespace', 'again'))).metadata.uid;
   await removeJob(database.store, 'again');
   await until('the old cell ends', 10_000, async () => {
+    await release();
     const cell = await readOrNull(keyIn('Namespace', 'again'));
     return cell === null || cell.metadata.deletionTimestamp !== undefined;
   });

@@ -9,7 +9,7 @@ import type { Changes, Cursor } from '../../src/ports/store.ts';
 import { changesSince, cursor } from '../../src/store/changes.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { openDatabase } from '../../src/store/pool.ts';
-import { sql, startServer, type TestDatabase, testDatabase } from '../support/postgres.ts';
+import { sql, startServer, type TestDatabase, testDatabase, useOwnServer } from '../support/postgres.ts';
 import { until } from '../support/until.ts';
 
 const ORIGIN = { author: 'ann', source: 'cli', reason: 'test' } as const;
@@ -18,6 +18,8 @@ const OPTIONS = { applicationName: 'test', maxConnections: 1, connectTimeoutMs: 
 const PLATFORM = { defaults: {}, limits: {} };
 
 let db: TestDatabase;
+
+useOwnServer();
 
 beforeEach(async () => {
   db = await testDatabase();

@@ -95,10 +95,20 @@ export async function startServer(name = 'shared', settings: Record<string, stri
   });
 }
 
+let alone = false;
+
+/**
+ * The databases of this process get a server of their own: for tests that count on nobody else's transactions, which hold
+ * the horizon of every database of a server back.
+ */
+export function useOwnServer(): void {
+  alone = true;
+}
+
 let started: Promise<Server> | undefined;
 
 async function server(): Promise<Server> {
-  const shared = process.env[SHARED];
+  const shared = alone ? undefined : process.env[SHARED];
   if (shared !== undefined) return JSON.parse(shared) as Server;
   started ??= startServer();
   return await started;
