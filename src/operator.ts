@@ -115,6 +115,7 @@ export class Operator {
             onJob: this.#changed,
             onOther: () => {
               this.#controller.wakeBraked();
+              this.#shards.hurry();
               this.#poll();
             },
             onReady: this.#poll,

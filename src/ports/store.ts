@@ -290,7 +290,7 @@ export interface GoalHints {
   listen(
     handlers: {
       readonly onJob: (id: JobId) => void;
-      /** A platform scope or the brake changed: read from the cursor. */
+      /** A platform scope or the brake changed, or shards became free. */
       readonly onOther: () => void;
       readonly onReady: () => void;
       readonly onLost: (error: Error) => void;

@@ -51,6 +51,8 @@ export class ShardKeeper {
   #validUntil = 0;
   #expiry: NodeJS.Timeout | undefined;
   #left = false;
+  /** Ends the pause before the next heartbeat. */
+  #hurry = new AbortController();
   /** One call to the store after the other, so that no answer is taken in after a later call has changed its truth. */
   #calls: Promise<void> = Promise.resolve();
 
@@ -73,9 +75,16 @@ export class ShardKeeper {
   /** Sends heartbeats until `signal` aborts. {@link leave} then gives everything back. */
   async run(handlers: ShardHandlers, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
+      this.#hurry = new AbortController();
       await this.#inTurn(() => this.#beat(handlers));
-      await sleep(this.#timing.renewEveryMs, undefined, { signal }).catch(() => undefined);
+      const either = AbortSignal.any([signal, this.#hurry.signal]);
+      await sleep(this.#timing.renewEveryMs, undefined, { signal: either }).catch(() => undefined);
     }
+  }
+
+  /** Shards may have become free: the next heartbeat comes at once. */
+  hurry(): void {
+    this.#hurry.abort();
   }
 
   /** To be called when the last write has ended: successors need not wait for the lease's end. */

@@ -3,6 +3,7 @@ import { type ClusterId, clusterId, type ReplicaId, replicaId, SHARD_COUNT, type
 import type { Fence, ReplicaInfo, ShardLeases, Standing } from '../ports/shards.ts';
 import { fencesValues } from './fence.ts';
 import type { Database, Sql } from './pool.ts';
+import { GOAL_CHANNEL } from './write-statement.ts';
 
 /**
  * Who acts for which shards. A replica renews one row of its own, and what it owns stays its own with it, under the
@@ -175,6 +176,16 @@ export async function yieldShards(sql: Sql, replica: ReplicaId, shards: readonly
      update bulkhead.shard s set owner = null from given where s.id = given.id`,
     [replica, shards],
   );
+  await hint(sql);
+}
+
+/** Others need not wait for their next heartbeat. */
+async function hint(sql: Sql): Promise<void> {
+  try {
+    await sql.query('select pg_notify($1, $2)', [GOAL_CHANNEL, 'shards']);
+  } catch {
+    // The shards are free all the same, and found by the next heartbeat of whoever lacks some.
+  }
 }
 
 export async function leave(sql: Sql, replica: ReplicaId): Promise<void> {
@@ -185,6 +196,7 @@ export async function leave(sql: Sql, replica: ReplicaId): Promise<void> {
      delete from bulkhead.replica where id = $1::uuid`,
     [replica],
   );
+  await hint(sql);
 }
 
 interface ReplicaRow {

@@ -51,7 +51,7 @@ class FakeLeases implements ShardLeases {
   }
 }
 
-function keeperOn(leases: FakeLeases, drained: Promise<void> = Promise.resolve()) {
+function keeperOn(leases: FakeLeases, drained: Promise<void> = Promise.resolve(), timing = TIMING) {
   const log = new MemoryLog();
   const story: string[] = [];
   const keeper = new ShardKeeper({
@@ -60,7 +60,7 @@ function keeperOn(leases: FakeLeases, drained: Promise<void> = Promise.resolve()
     clusterId: () => null,
     outage: new Outage('the goal store', log),
     log,
-    timing: TIMING,
+    timing,
   });
   const stop = new AbortController();
   const handlers = {
@@ -150,6 +150,15 @@ test('a refused fence is lost at once; one of an earlier epoch changes nothing',
   assert.notEqual(it.keeper.fence(shard(1)), null);
   it.keeper.lost(fenceOf(1, 2), it.handlers);
   assert.equal(it.keeper.fence(shard(1)), null);
+});
+
+test('a hint that shards are free brings the next heartbeat at once', async () => {
+  const leases = new FakeLeases();
+  await using it = keeperOn(leases, Promise.resolve(), { ttlMs: 10_000, renewEveryMs: 5_000 });
+  await sleep(20);
+  leases.standing = { fences: [fenceOf(1)], surplus: 0, replicas: 1 };
+  it.keeper.hurry();
+  await until('it is gained', 1_000, () => it.story.length > 0);
 });
 
 test('leaving gives everything back, and a late heartbeat takes nothing up again', async () => {
