@@ -41,6 +41,8 @@ export interface JobRevision<C extends LayerContent = LayerContent> extends Auth
   readonly content: C;
   /** SHA-256 of the content; equal content on the same layer is no new revision. */
   readonly contentHash: string;
+  /** Whoever wrote it meant to overrule those who keep the job's fields in Kubernetes. Of layer `job` only. */
+  readonly takeOver?: true;
 }
 
 /** One immutable revision of what the platform says, for all tenants or for one. Each scope has its own numbers. */

@@ -30,6 +30,14 @@ export interface NextStep {
   readonly why: string;
 }
 
+/** Somebody beside Bulkhead who keeps fields of a StreamJob: a GitOps tool, or a colleague's `kubectl apply`. */
+export interface FieldKeeper {
+  /** The field manager's name, as Kubernetes records it. */
+  readonly manager: string;
+  /** Paths within `spec`, such as `workers.replicas`; a list counts as one field. */
+  readonly fields: readonly string[];
+}
+
 /** What was last seen of a job. Disposable: it can be made again from the goal and the cluster. */
 export interface JobStatus {
   readonly jobId: JobId;
@@ -44,4 +52,6 @@ export interface JobStatus {
   /** Namespace of the cell. */
   readonly cell: string;
   readonly next: readonly NextStep[];
+  /** Who else keeps fields of the job's StreamJob: what they keep, no other way in may change. Left out: nobody. */
+  readonly keepers?: readonly FieldKeeper[];
 }

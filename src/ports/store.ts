@@ -3,7 +3,7 @@ import type { Epoch } from '../job/epoch.ts';
 import type { Goal, JobRevision, Layer, LayerContent, PlatformRevision, Source } from '../job/goal.ts';
 import type { ClusterId, JobId, JobName, JobRef, Revision, Shard, StoreId } from '../job/ids.ts';
 import type { PlatformContent } from '../job/platform.ts';
-import type { JobStatus } from '../job/status.ts';
+import type { FieldKeeper, JobStatus } from '../job/status.ts';
 import type { Fence, FenceConfirmation } from './shards.ts';
 
 /**
@@ -46,6 +46,19 @@ export class StaleBaseError extends StoreError {
     this.base = sides.base;
     this.current = sides.current;
     this.wanted = sides.wanted;
+  }
+}
+
+/** Fields that are to be changed are kept by others in Kubernetes, who would not hear of it. */
+export class KeptElsewhereError extends StoreError {
+  readonly job: JobName;
+  /** Those of the keepers' fields that the change is about. */
+  readonly keepers: readonly FieldKeeper[];
+  constructor(message: string, job: JobName, keepers: readonly FieldKeeper[]) {
+    super('conflict', message);
+    this.name = 'KeptElsewhereError';
+    this.job = job;
+    this.keepers = keepers;
   }
 }
 
@@ -107,6 +120,10 @@ export interface GoalChange {
   readonly job: JobName;
   readonly content: LayerContent;
   readonly base?: Base;
+  /** The id that a job gets which this change makes; left out: a new one. A job that is there already keeps its own. */
+  readonly id?: JobId;
+  /** Change layer `job` though others keep the fields in Kubernetes: their object is written over. */
+  readonly takeOver?: true;
 }
 
 export interface ChangeOrigin {
@@ -141,7 +158,9 @@ export interface GoalWriter {
    * All changes or none, in one transaction. Content equal to the newest revision of its layer makes no new one. The
    * merged goal of every job must hold before `platform.limits`.
    * @param options.dryRun answers what would be, stores nothing
-   * @throws StaleBaseError; StoreError `invalid`, `conflict` (a key that was used with other changes)
+   * Layer `job` is refused to all sources but `kubectl` where the status names keepers of a field that would change (or,
+   * for a removal, any), unless the change takes over.
+   * @throws StaleBaseError; KeptElsewhereError; StoreError `invalid`, `conflict` (a key that was used with other changes)
    */
   write(
     changes: readonly GoalChange[],
@@ -167,6 +186,8 @@ export interface GoalCatalog {
 }
 
 export interface HistoryReader {
+  /** One revision of a job, of whatever layer; null where there is none. */
+  revisionOf(id: JobId, revision: Revision): Promise<JobRevision | null>;
   /** Every revision of every layer of a job, oldest first. */
   history(id: JobId): Promise<JobRevision[]>;
   /** The newest revision of each platform scope; null tenant first, then by name. */
