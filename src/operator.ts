@@ -182,7 +182,7 @@ export class Operator {
         const { cache, executor } = session;
         const cell = {
           executor,
-          observe: (namespace: string) => cache.observe(namespace),
+          observe: cache.observe.bind(cache),
           recordWrite: cache.recordWrite.bind(cache),
           recordRead: cache.recordRead.bind(cache),
           recordAbsence: cache.recordAbsence.bind(cache),

@@ -1,7 +1,9 @@
-import { type CellKind, type KubeObject, keyOf, keyText, LABELS, type ObservedObject } from '../plan/objects.ts';
+import { type CellKind, keyOf, keyText, LABELS, type ObservedObject } from '../plan/objects.ts';
 import { type CellObservation, goalHash, type ObservedPod, type Settled } from '../plan/observation.ts';
 import { reducePod } from '../plan/pods.ts';
+import type { CellAddress } from '../ports/cluster.ts';
 import { decodeObject, isNewer } from './decode.ts';
+import { Index } from './index-by.ts';
 import type { ReflectorSink } from './reflector.ts';
 
 /** A cell in which something changed: its namespace, and the job its labels name (empty where that is not known). */
@@ -10,27 +12,33 @@ export interface CellChange {
   readonly jobId: string;
 }
 
-interface Cell {
-  readonly objects: Map<string, ObservedObject>;
-  readonly pods: Map<string, ObservedPod>;
+interface CachedPod {
+  readonly pod: ObservedPod;
+  readonly jobId: string;
 }
 
 /** How many deletions are remembered: far more than can be under way at one time. */
 const REMEMBERED_DELETIONS = 2_000;
 
 interface PodMeta {
-  readonly metadata: { readonly labels?: Record<string, string>; readonly resourceVersion: string };
+  readonly metadata: { readonly labels?: Record<string, string> };
 }
 
-const namespaceOf = (object: KubeObject): string =>
+const namespaceOf = (object: ObservedObject): string =>
   object.kind === 'Namespace' ? object.metadata.name : (object.metadata.namespace ?? '');
 
+const jobOf = (object: ObservedObject): string => object.metadata.labels?.[LABELS.jobId] ?? '';
+
+const namespaceKey = (name: string): string => keyText({ kind: 'Namespace', namespace: '', name });
+
 /**
- * What the watches have told about all cells of one store, by namespace. Our own writes go in at once, so that a plan
- * never acts on a state from before them; an older event that comes later is then dropped by its version.
+ * What the watches have told about all cells of one store, found by the job that an object's labels name: however many
+ * cells lie in one namespace, a look at one of them costs no more than its own objects. Our own writes go in at once, so
+ * that a plan never acts on a state from before them; an older event that comes later is then dropped by its version.
  */
 export class CellCache {
-  readonly #cells = new Map<string, Cell>();
+  readonly #objects = new Index<ObservedObject>(jobOf);
+  readonly #pods = new Index<CachedPod>(({ jobId }) => jobId);
   readonly #settled: Map<string, Settled>;
   /** By UID: the version at which an object went, so that a late answer to our own write does not bring it back. */
   readonly #gone = new Map<string, string>();
@@ -42,20 +50,20 @@ export class CellCache {
     this.#onChange = onChange;
   }
 
-  observe(namespace: string): CellObservation {
-    const cell = this.#cells.get(namespace);
-    return {
-      objects: new Map(cell?.objects),
-      pods: [...(cell?.pods.values() ?? [])],
-      settled: this.#settled,
-    };
+  /** What carries the job's id, wherever it lies, and the namespace of its own, whoever has it. */
+  observe({ id, namespace }: CellAddress): CellObservation {
+    const objects = new Map(this.#objects.of(id));
+    const key = namespaceKey(namespace);
+    const own = this.#objects.get(key);
+    if (own) objects.set(key, own);
+    return { objects, pods: [...this.#pods.of(id).values()].map(({ pod }) => pod), settled: this.#settled };
   }
 
-  /** All cells: the namespace and the job id that its objects carry. */
+  /** All cells: the job id that its objects carry, and a namespace in which one of them lies. */
   *cells(): Generator<CellChange> {
-    for (const [namespace, cell] of this.#cells) {
-      const object = cell.objects.values().next().value;
-      if (object) yield { namespace, jobId: object.metadata.labels?.[LABELS.jobId] ?? '' };
+    for (const [jobId, objects] of this.#objects.groups()) {
+      const object = objects.values().next().value;
+      if (object) yield { namespace: namespaceOf(object), jobId };
     }
   }
 
@@ -75,11 +83,14 @@ export class CellCache {
     this.#put(object);
   }
 
-  sinkFor(kind: CellKind): ReflectorSink {
+  /** @param namespace the one that is listed and watched; left out for all of them */
+  sinkFor(kind: CellKind, namespace?: string): ReflectorSink {
+    const isListed = (object: ObservedObject): boolean =>
+      object.kind === kind && (namespace === undefined || object.metadata.namespace === namespace);
     return {
       replaceAll: (items, version) =>
         this.#replaceAll(
-          kind,
+          isListed,
           items.map((item) => decodeObject(kind, item)),
           version,
         ),
@@ -88,76 +99,64 @@ export class CellCache {
     };
   }
 
-  podSink(): ReflectorSink {
+  /** @param namespace the one that is listed and watched; left out for all of them */
+  podSink(namespace?: string): ReflectorSink {
     return {
       replaceAll: (items) => {
-        const before = [...this.#cells].filter(([, cell]) => cell.pods.size > 0);
-        for (const [, cell] of before) cell.pods.clear();
+        const before = [...this.#pods.values()].filter(
+          ({ pod }) => namespace === undefined || pod.namespace === namespace,
+        );
+        for (const { pod } of before) this.#pods.delete(pod.uid);
         for (const item of items) this.#putPod(item);
-        for (const [namespace] of before) this.#onChange({ namespace, jobId: '' });
+        for (const { pod, jobId } of before) {
+          if (!this.#pods.has(pod.uid)) this.#onChange({ namespace: pod.namespace, jobId });
+        }
       },
       upsert: (item) => this.#putPod(item),
       remove: (item) => {
         const pod = reducePod(item);
-        this.#cells.get(pod.namespace)?.pods.delete(pod.uid);
-        this.#changedPod(pod, item);
+        const known = this.#pods.delete(pod.uid);
+        this.#onChange({ namespace: pod.namespace, jobId: known?.jobId ?? labelledJob(item) });
       },
     };
   }
 
-  #replaceAll(kind: CellKind, listed: readonly ObservedObject[], version: string): void {
+  #replaceAll(isListed: (object: ObservedObject) => boolean, listed: readonly ObservedObject[], version: string): void {
     const present = new Set(listed.map((object) => keyText(keyOf(object))));
-    const stale = [...this.#cells.values()]
-      .flatMap((cell) => [...cell.objects.values()])
+    const stale = [...this.#objects.values()]
       // What we wrote after the list was made is newer than its absence from it.
-      .filter(
-        (o) => o.kind === kind && !present.has(keyText(keyOf(o))) && !isNewer(o.metadata.resourceVersion, version),
-      );
+      .filter((o) => isListed(o) && !present.has(keyText(keyOf(o))) && !isNewer(o.metadata.resourceVersion, version));
     for (const object of stale) this.#drop(object);
     for (const object of listed) this.#put(object);
   }
 
-  #cell(namespace: string): Cell {
-    const existing = this.#cells.get(namespace);
-    if (existing) return existing;
-    const cell: Cell = { objects: new Map(), pods: new Map() };
-    this.#cells.set(namespace, cell);
-    return cell;
-  }
-
   #put(object: ObservedObject): void {
-    const namespace = namespaceOf(object);
-    const cell = this.#cell(namespace);
     const key = keyText(keyOf(object));
-    const known = cell.objects.get(key);
+    const known = this.#objects.get(key);
     const { uid, resourceVersion } = object.metadata;
     if (known && !isNewer(resourceVersion, known.metadata.resourceVersion)) return;
     const goneAt = this.#gone.get(uid);
-    if (goneAt !== undefined && !isNewer(resourceVersion, goneAt)) {
-      this.#forgetEmpty(namespace, cell);
-      return;
-    }
-    cell.objects.set(key, object);
-    this.#changed(namespace, object);
+    if (goneAt !== undefined && !isNewer(resourceVersion, goneAt)) return;
+    this.#objects.set(key, object);
+    this.#changed(object);
+    // Somebody gave the object to another job: the one that has lost it must look, too.
+    if (known && jobOf(known) !== jobOf(object)) this.#changed(known);
   }
 
   /** A deletion counts unless we already know a newer object of the same name. */
   #drop(object: ObservedObject): void {
     this.#rememberDeletion(object);
-    const namespace = namespaceOf(object);
-    const cell = this.#cells.get(namespace);
     const key = keyText(keyOf(object));
-    const known = cell?.objects.get(key);
-    if (!cell || !known) return;
+    const known = this.#objects.get(key);
+    if (!known) return;
     if (
       known.metadata.uid !== object.metadata.uid &&
       isNewer(known.metadata.resourceVersion, object.metadata.resourceVersion)
     )
       return;
-    cell.objects.delete(key);
+    this.#objects.delete(key);
     this.#settled.delete(key);
-    this.#forgetEmpty(namespace, cell);
-    this.#changed(namespace, object);
+    this.#changed(known);
   }
 
   #rememberDeletion({ metadata: { uid, resourceVersion } }: ObservedObject): void {
@@ -169,22 +168,16 @@ export class CellCache {
 
   #putPod(item: unknown): void {
     const pod = reducePod(item);
-    this.#cell(pod.namespace).pods.set(pod.uid, pod);
-    this.#changedPod(pod, item);
+    const known = this.#pods.get(pod.uid);
+    const jobId = labelledJob(item);
+    this.#pods.set(pod.uid, { pod, jobId });
+    this.#onChange({ namespace: pod.namespace, jobId });
+    if (known && known.jobId !== jobId) this.#onChange({ namespace: pod.namespace, jobId: known.jobId });
   }
 
-  #changedPod(pod: ObservedPod, item: unknown): void {
-    const cell = this.#cells.get(pod.namespace);
-    if (cell) this.#forgetEmpty(pod.namespace, cell);
-    const { labels } = (item as PodMeta).metadata;
-    this.#onChange({ namespace: pod.namespace, jobId: labels?.[LABELS.jobId] ?? '' });
-  }
-
-  #forgetEmpty(namespace: string, cell: Cell): void {
-    if (cell.objects.size === 0 && cell.pods.size === 0) this.#cells.delete(namespace);
-  }
-
-  #changed(namespace: string, object: ObservedObject): void {
-    this.#onChange({ namespace, jobId: object.metadata.labels?.[LABELS.jobId] ?? '' });
+  #changed(object: ObservedObject): void {
+    this.#onChange({ namespace: namespaceOf(object), jobId: jobOf(object) });
   }
 }
+
+const labelledJob = (item: unknown): string => (item as PodMeta).metadata.labels?.[LABELS.jobId] ?? '';

@@ -4,11 +4,12 @@ import {
   type KubeObject,
   keyOf,
   keyText,
+  LABELS,
   type ObjectKey,
   type ObservedObject,
 } from '../plan/objects.ts';
 import { type CellObservation, goalHash, type ObservedPod, type Settled } from '../plan/observation.ts';
-import { type ActionExecutor, ClusterError } from './cluster.ts';
+import { type ActionExecutor, type CellAddress, ClusterError } from './cluster.ts';
 import type { Fence } from './shards.ts';
 
 /**
@@ -35,11 +36,14 @@ export class FakeCluster implements ActionExecutor {
     return this.calls.filter((call) => !call.startsWith('read')).length;
   }
 
-  observe(namespace: string): CellObservation {
-    const inside = [...this.objects].filter(
-      ([, o]) => o.metadata.namespace === namespace || (o.kind === 'Namespace' && o.metadata.name === namespace),
-    );
-    return { objects: new Map(inside), pods: this.pods, settled: this.settled };
+  /** Also what a reconcile would meet in the namespace of the job's own. */
+  observe({ id, namespace }: CellAddress): CellObservation {
+    const isSeen = ({ kind, metadata }: ObservedObject): boolean =>
+      metadata.labels?.[LABELS.jobId] === id ||
+      metadata.namespace === namespace ||
+      (kind === 'Namespace' && metadata.name === namespace);
+    const seen = [...this.objects].filter(([, object]) => isSeen(object));
+    return { objects: new Map(seen), pods: this.pods, settled: this.settled };
   }
 
   recordWrite(stored: ObservedObject, wantedHash: string): void {

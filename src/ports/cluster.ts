@@ -1,5 +1,5 @@
 import type { Epoch } from '../job/epoch.ts';
-import type { ClusterId, Shard } from '../job/ids.ts';
+import type { ClusterId, JobId, Shard } from '../job/ids.ts';
 import type { ClusterAction } from '../plan/actions.ts';
 import type { KubeObject, ObjectKey, ObservedObject } from '../plan/objects.ts';
 import type { Fence } from './shards.ts';
@@ -39,6 +39,13 @@ export class ClusterError extends Error {
     this.kind = kind;
     this.retryAfterMs = options.retryAfterMs ?? null;
   }
+}
+
+/** Where a job's cell is looked for. */
+export interface CellAddress {
+  readonly id: JobId;
+  /** The namespace that is the job's own in tier `namespace`. It is looked at whoever has it, and in whatever tier. */
+  readonly namespace: string;
 }
 
 /** Executes one action of a plan and decides nothing. */

@@ -4,11 +4,11 @@ import type { ClusterId, StoreId } from '../job/ids.ts';
 import type { JobStatus } from '../job/status.ts';
 import { type Action, actionKey, type ClusterAction, isClusterAction, removesCell } from '../plan/actions.ts';
 import { cellNamespace } from '../plan/names.ts';
-import { keyText, LABELS, type ObservedObject, shortKey } from '../plan/objects.ts';
+import { keyText, LABELS, type ObservedObject, ownership, shortKey } from '../plan/objects.ts';
 import type { CellObservation } from '../plan/observation.ts';
 import { type Braked, plan } from '../plan/plan.ts';
 import { status } from '../plan/status.ts';
-import { type ActionExecutor, ClusterError } from '../ports/cluster.ts';
+import { type ActionExecutor, type CellAddress, ClusterError } from '../ports/cluster.ts';
 import type { Fence } from '../ports/shards.ts';
 import type { BrakeVerdict, JobEvent } from '../ports/store.ts';
 
@@ -20,7 +20,7 @@ const ASK_AGAIN_MS = 30_000;
 /** The cluster as one reconcile sees it. */
 export interface CellView {
   readonly executor: ActionExecutor;
-  observe(namespace: string): CellObservation;
+  observe(cell: CellAddress): CellObservation;
   recordWrite(stored: ObservedObject, goalHash: string): void;
   recordRead(found: ObservedObject): void;
   recordAbsence(object: ObservedObject): void;
@@ -105,8 +105,13 @@ async function isBraked(input: ReconcileInput, progress: Progress): Promise<bool
   return true;
 }
 
-function observe({ cell, storeId, goal }: ReconcileInput, { met }: Progress): CellObservation {
-  const observed = cell.observe(cellNamespace(storeId, goal.job));
+const addressOf = ({ storeId, goal: { job } }: ReconcileInput): CellAddress => ({
+  id: job.id,
+  namespace: cellNamespace(storeId, job),
+});
+
+function observe(input: ReconcileInput, { met }: Progress): CellObservation {
+  const observed = input.cell.observe(addressOf(input));
   if (met.size === 0) return observed;
   return { ...observed, objects: new Map([...met, ...observed.objects]) };
 }
@@ -161,17 +166,23 @@ async function refresh(
   }
 }
 
+/**
+ * Reads what is at the action's place now. What carries our ids goes into the cache, which shows it; anything else, also
+ * another job's object at one of our names, is kept for this turn.
+ */
 async function refreshKey(
-  { cell, storeId, goal }: ReconcileInput,
+  input: ReconcileInput,
   action: ClusterAction,
   progress: Progress,
 ): Promise<ObservedObject | null> {
+  const { cell, storeId, goal } = input;
   const key = actionKey(action);
   const found = await cell.executor.read(key);
-  const known = cell.observe(cellNamespace(storeId, goal.job)).objects.get(keyText(key));
+  const known = cell.observe(addressOf(input)).objects.get(keyText(key));
   if (!found && known) cell.recordAbsence(known);
-  if (found?.metadata.labels?.[LABELS.store] === storeId) cell.recordRead(found);
-  else if (found) progress.met.set(keyText(key), found);
+  if (!found) return null;
+  if (found.metadata.labels?.[LABELS.store] === storeId) cell.recordRead(found);
+  if (ownership(found, storeId, goal.job.id) !== 'ours') progress.met.set(keyText(key), found);
   return found;
 }
 

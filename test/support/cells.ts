@@ -5,7 +5,10 @@ import type { CellKind, KubeObject, ObservedObject } from '../../src/plan/object
 import type { ObservedPod } from '../../src/plan/observation.ts';
 import { renderCell } from '../../src/plan/render/cell.ts';
 import { FakeCluster } from '../../src/ports/cluster.fake.ts';
+import type { CellAddress } from '../../src/ports/cluster.ts';
 import { STORE } from './goals.ts';
+
+export const addressOf = ({ job }: Goal): CellAddress => ({ id: job.id, namespace: cellNamespace(STORE, job) });
 
 export const renderGoal = (goal: Goal): KubeObject[] => {
   if (goal.content.kind !== 'spec') throw new Error('a tombstone has no cell');

@@ -2,11 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Goal } from '../../../src/job/goal.ts';
 import { type Action, actionKey } from '../../../src/plan/actions.ts';
-import { cellNamespace } from '../../../src/plan/names.ts';
 import { LABELS } from '../../../src/plan/objects.ts';
 import { plan } from '../../../src/plan/plan.ts';
 import { FakeCluster } from '../../../src/ports/cluster.fake.ts';
-import { change, remove, runningCell, terminating } from '../../support/cells.ts';
+import { addressOf, change, remove, runningCell, terminating } from '../../support/cells.ts';
 import { goalOf, JOB_B, MINIMAL, OTHER_STORE, STORE, tombstoneOf } from '../../support/goals.ts';
 
 /** One line an action: what a case expects to read. */
@@ -224,7 +223,7 @@ const CASES: readonly Case[] = [
 
 for (const { situation, because, goal: wanted = goal, cluster, expect } of CASES) {
   test(`${situation}: ${because}`, () => {
-    const observed = cluster().observe(cellNamespace(STORE, wanted.job));
+    const observed = cluster().observe(addressOf(wanted));
     assert.deepEqual(lines(plan({ storeId: STORE, goal: wanted, observed, now: 0 })), expect);
   });
 }
@@ -232,18 +231,17 @@ for (const { situation, because, goal: wanted = goal, cluster, expect } of CASES
 test('what the API server made of our own write is its final word, so a rewriting webhook causes no loop', async () => {
   const cluster = runningCell(goal);
   remove(cluster, 'PodDisruptionBudget');
-  const namespace = cellNamespace(STORE, goal.job);
-  const [action] = plan({ storeId: STORE, goal, observed: cluster.observe(namespace), now: 0 });
+  const [action] = plan({ storeId: STORE, goal, observed: cluster.observe(addressOf(goal)), now: 0 });
   assert.ok(action?.do === 'create');
   const rewritten = cluster.put({
     ...action.object,
     spec: { ...(action.object.spec as object), addedByWebhook: true },
   });
-  assert.deepEqual(lines(plan({ storeId: STORE, goal, observed: cluster.observe(namespace), now: 0 })), [
+  assert.deepEqual(lines(plan({ storeId: STORE, goal, observed: cluster.observe(addressOf(goal)), now: 0 })), [
     'replace PodDisruptionBudget',
   ]);
   cluster.recordWrite(rewritten, action.goalHash);
-  assert.deepEqual(lines(plan({ storeId: STORE, goal, observed: cluster.observe(namespace), now: 0 })), [
+  assert.deepEqual(lines(plan({ storeId: STORE, goal, observed: cluster.observe(addressOf(goal)), now: 0 })), [
     'noop Converged',
   ]);
 });
@@ -261,7 +259,7 @@ test('a replacement keeps what others wrote into labels, annotations and finaliz
       spec: {},
     })),
   )();
-  const [action] = plan({ storeId: STORE, goal, observed: cluster.observe(cellNamespace(STORE, goal.job)), now: 0 });
+  const [action] = plan({ storeId: STORE, goal, observed: cluster.observe(addressOf(goal)), now: 0 });
   assert.ok(action?.do === 'replace');
   const { annotations, finalizers, labels, uid, resourceVersion } = action.object.metadata;
   assert.deepEqual([annotations, finalizers, labels?.theirs], [{ theirs: 'x' }, ['theirs/f'], 'y']);

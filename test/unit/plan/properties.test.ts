@@ -4,19 +4,19 @@ import fc from 'fast-check';
 import { effectiveSpec } from '../../../src/job/defaults.ts';
 import type { Goal } from '../../../src/job/goal.ts';
 import { type Action, isClusterAction } from '../../../src/plan/actions.ts';
-import { cellNamespace } from '../../../src/plan/names.ts';
 import type { KubeObject } from '../../../src/plan/objects.ts';
 import { plan } from '../../../src/plan/plan.ts';
 import { renderCell } from '../../../src/plan/render/cell.ts';
 import { FakeCluster } from '../../../src/ports/cluster.fake.ts';
 import { specArbitrary } from '../../support/arbitrary.ts';
+import { addressOf } from '../../support/cells.ts';
 import { FENCE_A, goalOf, JOB_A, JOB_B, STORE, tombstoneOf } from '../../support/goals.ts';
 
 const RUNS = { numRuns: 300 };
 const NOW = 1_700_000_000_000;
 
 const planFor = (goal: Goal, cluster: FakeCluster): Action[] =>
-  plan({ storeId: STORE, goal, observed: cluster.observe(cellNamespace(STORE, goal.job)), now: NOW });
+  plan({ storeId: STORE, goal, observed: cluster.observe(addressOf(goal)), now: NOW });
 
 const cellOf = (goal: Goal): KubeObject[] => {
   if (goal.content.kind !== 'spec') throw new Error('a tombstone has no cell');

@@ -8,14 +8,14 @@ import type { ContainerState, ObservedPod } from '../../../src/plan/observation.
 import { plan } from '../../../src/plan/plan.ts';
 import { status, withheldStatus } from '../../../src/plan/status.ts';
 import { FakeCluster } from '../../../src/ports/cluster.fake.ts';
-import { change, podOf, runningCell, terminating } from '../../support/cells.ts';
+import { addressOf, change, podOf, runningCell, terminating } from '../../support/cells.ts';
 import { goalOf, MINIMAL, STORE, tombstoneOf } from '../../support/goals.ts';
 
 const CLUSTER = clusterId('00000000-0000-4000-8000-0000000000cc');
 const goal = goalOf();
 
 function statusOf(of: Goal, cluster: FakeCluster, previous: JobStatus | null = null, now = 0): JobStatus {
-  const observed = cluster.observe(cellNamespace(STORE, of.job));
+  const observed = cluster.observe(addressOf(of));
   const actions = plan({ storeId: STORE, goal: of, observed, now });
   return status({ storeId: STORE, clusterId: CLUSTER, goal: of, observed, actions, failure: null, previous, now });
 }

@@ -4,7 +4,7 @@ import type { Goal } from '../../../src/job/goal.ts';
 import { clusterId } from '../../../src/job/ids.ts';
 import type { JobStatus } from '../../../src/job/status.ts';
 import { FakeCluster } from '../../../src/ports/cluster.fake.ts';
-import { ClusterError, type ClusterErrorKind } from '../../../src/ports/cluster.ts';
+import { type CellAddress, ClusterError, type ClusterErrorKind } from '../../../src/ports/cluster.ts';
 import type { Fence } from '../../../src/ports/shards.ts';
 import type { BrakeVerdict } from '../../../src/ports/store.ts';
 import { type ReconcileResult, reconcile } from '../../../src/reconcile/reconciler.ts';
@@ -53,8 +53,8 @@ test('a converged job costs nothing: no write, no event, no changed status', asy
 class LateWatch extends FakeCluster {
   #told = false;
 
-  override observe(namespace: string) {
-    return this.#told ? super.observe(namespace) : new FakeCluster().observe(namespace);
+  override observe(cell: CellAddress) {
+    return this.#told ? super.observe(cell) : new FakeCluster().observe(cell);
   }
 
   override recordRead(): undefined {
