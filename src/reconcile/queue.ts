@@ -1,3 +1,5 @@
+import { NO_SIGNALS, type QueueSignals } from '../ports/signals.ts';
+
 /** When the next try of a key comes after so many failures in a row. */
 export interface BackOff {
   readonly baseMs: number;
@@ -22,6 +24,11 @@ export function backOffMs(failures: number, { baseMs, maxMs }: BackOff, random: 
   return Math.round(full * (0.8 + 0.2 * random));
 }
 
+export interface QueueLoad {
+  readonly depth: number;
+  readonly workingMs: readonly number[];
+}
+
 /**
  * Keys that need work, after controller-runtime's queue: a key is worked on by one worker at a time, a key that is
  * added again meanwhile comes back once, and each key has its own back-off. First come, first served; keys that keep
@@ -29,22 +36,34 @@ export function backOffMs(failures: number, { baseMs, maxMs }: BackOff, random: 
  * however slowly, the others are served.
  */
 export class KeyQueue<K extends string> {
-  readonly #ready = new Set<K>();
-  readonly #troubled = new Set<K>();
-  readonly #working = new Map<K, 'ready' | 'troubled'>();
+  /** Since when each waits; milliseconds of the monotonic clock, like all times in here. */
+  readonly #ready = new Map<K, number>();
+  readonly #troubled = new Map<K, number>();
+  readonly #working = new Map<K, { readonly line: 'ready' | 'troubled'; readonly since: number }>();
   readonly #again = new Map<K, 'add' | 'hint'>();
   readonly #timers = new Map<K, { readonly timer: NodeJS.Timeout; readonly dueAt: number }>();
   readonly #failures = new Map<K, number>();
   readonly #repairs = new Map<K, number>();
-  /** Hints before this time wait for it; milliseconds of the monotonic clock. */
+  /** Hints before this time wait for it. */
   readonly #notBefore = new Map<K, number>();
   readonly #onReady: () => void;
   readonly #maxTroubled: number;
+  readonly #signals: QueueSignals;
 
   /** @param onReady called whenever there is something to take */
-  constructor(onReady: () => void, maxTroubled = Number.POSITIVE_INFINITY) {
+  constructor(onReady: () => void, maxTroubled = Number.POSITIVE_INFINITY, signals = NO_SIGNALS.queue) {
     this.#onReady = onReady;
     this.#maxTroubled = maxTroubled;
+    this.#signals = signals;
+  }
+
+  /** What waits to be taken, and for how long each key that was taken has been worked on. */
+  get load(): QueueLoad {
+    const now = performance.now();
+    return {
+      depth: this.#ready.size + this.#troubled.size,
+      workingMs: [...this.#working.values()].map(({ since }) => now - since),
+    };
   }
 
   /** Makes the key ready now, whatever it was waiting for: somebody wants something of it. */
@@ -55,27 +74,22 @@ export class KeyQueue<K extends string> {
       this.#again.set(key, 'add');
       return;
     }
+    const since = this.#troubled.get(key);
     this.#troubled.delete(key);
-    this.#ready.add(key);
-    this.#onReady();
+    this.#enter(this.#ready, key, since);
   }
 
   /** Something happened around the key: makes it ready, but a key that backs off not before its time. */
   hint(key: K): void {
     const delayMs = (this.#notBefore.get(key) ?? 0) - performance.now();
-    if (delayMs > 0) this.addAfter(key, delayMs);
+    if (delayMs > 0) this.#readyAfter(key, delayMs);
     else this.#makeReady(key);
   }
 
   /** Makes the key ready after `delayMs`, or earlier where an earlier time was set already. */
   addAfter(key: K, delayMs: number): void {
-    const dueAt = performance.now() + delayMs;
-    const known = this.#timers.get(key);
-    if (known && known.dueAt <= dueAt) return;
-    this.#cancelTimer(key);
-    const timer = setTimeout(() => this.#makeReady(key), Math.max(0, Math.ceil(delayMs)));
-    timer.unref();
-    this.#timers.set(key, { timer, dueAt });
+    this.#signals.delayed();
+    this.#readyAfter(key, delayMs);
   }
 
   /** Makes the key ready after its back-off, or after `askedMs` where the other side asked for it. */
@@ -125,6 +139,8 @@ export class KeyQueue<K extends string> {
 
   /** Ends the work on a key that {@link take} gave. */
   done(key: K): void {
+    const work = this.#working.get(key);
+    if (work) this.#signals.done(performance.now() - work.since);
     this.#working.delete(key);
     const again = this.#again.get(key);
     this.#again.delete(key);
@@ -144,27 +160,49 @@ export class KeyQueue<K extends string> {
     }
   }
 
+  #readyAfter(key: K, delayMs: number): void {
+    const dueAt = performance.now() + delayMs;
+    const known = this.#timers.get(key);
+    if (known && known.dueAt <= dueAt) return;
+    this.#cancelTimer(key);
+    const timer = setTimeout(() => this.#makeReady(key), Math.max(0, Math.ceil(delayMs)));
+    timer.unref();
+    this.#timers.set(key, { timer, dueAt });
+  }
+
   #makeReady(key: K): void {
     this.#cancelTimer(key);
     if (this.#working.has(key)) {
       if (!this.#again.has(key)) this.#again.set(key, 'hint');
       return;
     }
-    (this.#failures.has(key) ? this.#troubled : this.#ready).add(key);
+    const line = this.#failures.has(key) && !this.#ready.has(key) ? this.#troubled : this.#ready;
+    this.#enter(line, key);
+  }
+
+  /** A key that is in the line already keeps its place. @param since when it began to wait, where it did */
+  #enter(line: Map<K, number>, key: K, since?: number): void {
+    if (!line.has(key)) {
+      line.set(key, since ?? performance.now());
+      if (since === undefined) this.#signals.added();
+    }
     this.#onReady();
   }
 
   #takeTroubled(): K | null {
-    const busy = [...this.#working.values()].filter((line) => line === 'troubled').length;
+    const busy = [...this.#working.values()].filter(({ line }) => line === 'troubled').length;
     return busy < this.#maxTroubled ? this.#takeFrom(this.#troubled, 'troubled') : null;
   }
 
-  #takeFrom(line: Set<K>, name: 'ready' | 'troubled'): K | null {
-    const next = line.values().next();
+  #takeFrom(waiting: Map<K, number>, line: 'ready' | 'troubled'): K | null {
+    const next = waiting.entries().next();
     if (next.done) return null;
-    line.delete(next.value);
-    this.#working.set(next.value, name);
-    return next.value;
+    const [key, waitingSince] = next.value;
+    waiting.delete(key);
+    const since = performance.now();
+    this.#working.set(key, { line, since });
+    this.#signals.taken(since - waitingSince);
+    return key;
   }
 
   #holdHints(key: K, delayMs: number): void {

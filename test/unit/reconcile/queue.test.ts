@@ -137,3 +137,36 @@ test('keys that leave take their waits along; the others stay', () => {
   assert.deepEqual([queue.take(), queue.take()], ['stays', null]);
   queue.drop(() => true);
 });
+
+test('a failing key that somebody wants something of is in one line only, whatever is heard of it meanwhile', () => {
+  const queue = queueOf();
+  queue.retry('a');
+  queue.add('a');
+  queue.hint('a');
+  assert.equal(queue.take(), 'a');
+  assert.equal(queue.take(), null, 'never to two workers');
+  queue.drop(() => true);
+});
+
+test('what becomes of a key is told: ready once, however often it is added; taken; set for later; done', () => {
+  const told: string[] = [];
+  const queue = new KeyQueue<string>(() => undefined, 1, {
+    added: () => told.push('added'),
+    delayed: () => told.push('delayed'),
+    taken: () => told.push('taken'),
+    done: () => told.push('done'),
+  });
+  queue.add('a');
+  queue.add('a');
+  queue.hint('a');
+  assert.equal(queue.load.depth, 1);
+  queue.take();
+  assert.equal(queue.load.depth, 0);
+  assert.equal(queue.load.workingMs.length, 1);
+  queue.retry('a');
+  queue.hint('a');
+  queue.done('a');
+  assert.deepEqual(told, ['added', 'taken', 'delayed', 'done']);
+  assert.deepEqual(queue.load, { depth: 0, workingMs: [] });
+  queue.drop(() => true);
+});
