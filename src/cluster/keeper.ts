@@ -4,6 +4,7 @@ import type { StoreId } from '../job/ids.ts';
 import type { Settled } from '../plan/observation.ts';
 import type { ClusterIdentity } from '../ports/cluster.ts';
 import type { Fence } from '../ports/shards.ts';
+import type { CallSignals } from '../ports/signals.ts';
 import type { ClusterRegistry, KnownCluster } from '../ports/store.ts';
 import type { CellChange } from './cell-cache.ts';
 import { admit, holdsOtherStores, identify, probeCluster } from './identity.ts';
@@ -25,6 +26,8 @@ export interface KeeperOptions {
   readonly registry: ClusterRegistry;
   /** The fence of shard 0, whose owner speaks for the store; null while that is another replica. */
   readonly speaker: () => Fence | null;
+  /** Hears of every call to the API server. */
+  readonly calls?: CallSignals;
 }
 
 export interface KeeperHandlers {
@@ -94,7 +97,7 @@ export class ClusterKeeper {
 
   async #connect(signal: AbortSignal): Promise<Connection> {
     const attempt = async (): Promise<Connection> => {
-      const transport = new Transport(await readTarget(this.#options.target));
+      const transport = new Transport(await readTarget(this.#options.target), this.#options.calls);
       try {
         return { transport, identity: await identify(transport) };
       } catch (error) {

@@ -1,6 +1,7 @@
-import { Pool } from 'undici';
+import { type Dispatcher, Pool } from 'undici';
 import { z } from 'zod';
 import { ClusterError, type ClusterErrorKind } from '../ports/cluster.ts';
+import { type CallSignals, NO_CALL_SIGNALS } from '../ports/signals.ts';
 import { FENCE_REMEDY } from './epoch-fence-data.ts';
 import type { ClusterTarget } from './target.ts';
 import { within } from './within.ts';
@@ -17,6 +18,7 @@ export const USER_AGENT = 'bulkhead';
 /** A token read from a file or made by a plugin is asked for again after this time. */
 const HEADERS_MAX_AGE_MS = 30_000;
 export const MERGE_PATCH = 'application/merge-patch+json';
+export const JSON_PATCH = 'application/json-patch+json';
 /** How the API server quotes our policy (manifests/admission) when it refuses something by it. */
 const FENCE_POLICY = "ValidatingAdmissionPolicy 'bulkhead-fence'";
 /** What it says of a policy that cannot be evaluated for lack of its parameter, the fence itself. */
@@ -51,12 +53,17 @@ export class Transport {
   readonly target: ClusterTarget;
   readonly #calls: Pool;
   readonly #watches: Pool;
+  readonly #host: string;
   readonly #basePath: string;
+  readonly #signals: CallSignals;
   #headers: { readonly value: Promise<Readonly<Record<string, string>>>; readonly readAt: number } | null = null;
 
-  constructor(target: ClusterTarget) {
+  /** @param signals hears of every call that was sent, also of the openings of {@link lines} */
+  constructor(target: ClusterTarget, signals = NO_CALL_SIGNALS) {
     this.target = target;
+    this.#signals = signals;
     const url = new URL(target.server);
+    this.#host = url.host;
     this.#basePath = url.pathname.replace(/\/+$/, '');
     const connect = {
       timeout: CONNECT_TIMEOUT_MS,
@@ -80,18 +87,15 @@ export class Transport {
     const signal = options.signal ? AbortSignal.any([options.signal, timeout]) : timeout;
     const what = `${method} ${path}`;
     try {
-      const response = await this.#calls.request({
-        method,
-        path: this.#url(path, options.query),
-        headers: {
-          ...(await this.#authentication()),
-          accept: 'application/json',
-          'user-agent': USER_AGENT,
-          ...(options.body !== undefined && { 'content-type': options.contentType ?? 'application/json' }),
-        },
-        body: options.body === undefined ? null : JSON.stringify(options.body),
-        signal,
-      });
+      const headers = {
+        ...(await this.#authentication()),
+        accept: 'application/json',
+        'user-agent': USER_AGENT,
+        ...(options.body !== undefined && { 'content-type': options.contentType ?? 'application/json' }),
+      };
+      const body = options.body === undefined ? null : JSON.stringify(options.body);
+      const request = { method, path: this.#url(path, options.query), headers, body, signal };
+      const response = await this.#told(method, this.#calls.request(request));
       const text = await response.body.text();
       if (response.statusCode >= 300) throw errorOf(what, response.statusCode, text, response.headers['retry-after']);
       return parseJson(what, text);
@@ -104,13 +108,9 @@ export class Transport {
   async *lines(path: string, query: Readonly<Record<string, string>>, signal: AbortSignal): AsyncGenerator<string> {
     const what = `GET ${path}`;
     try {
-      const response = await this.#watches.request({
-        method: 'GET',
-        path: this.#url(path, query),
-        headers: { ...(await this.#authentication()), accept: 'application/json', 'user-agent': USER_AGENT },
-        signal,
-        headersTimeout: CALL_TIMEOUT_MS,
-      });
+      const headers = { ...(await this.#authentication()), accept: 'application/json', 'user-agent': USER_AGENT };
+      const request = { path: this.#url(path, query), headers, signal, headersTimeout: CALL_TIMEOUT_MS };
+      const response = await this.#told('GET', this.#watches.request({ ...request, method: 'GET' }));
       if (response.statusCode >= 300) {
         throw errorOf(what, response.statusCode, await response.body.text(), response.headers['retry-after']);
       }
@@ -123,6 +123,19 @@ export class Transport {
   /** Ends all connections, also those in use. */
   async close(): Promise<void> {
     await Promise.all([this.#calls.destroy(), this.#watches.destroy()]);
+  }
+
+  /** A call's time ends with the first of its answer: what follows is read at our own pace. */
+  async #told(method: Method, request: Promise<Dispatcher.ResponseData>): Promise<Dispatcher.ResponseData> {
+    const sentAt = performance.now();
+    let code: number | null = null;
+    try {
+      const response = await request;
+      code = response.statusCode;
+      return response;
+    } finally {
+      this.#signals.answered(method, this.#host, code, performance.now() - sentAt);
+    }
   }
 
   #url(path: string, query: Readonly<Record<string, string>> | undefined): string {
