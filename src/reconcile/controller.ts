@@ -4,6 +4,7 @@ import { cellNamespace } from '../plan/names.ts';
 import type { ClusterError } from '../ports/cluster.ts';
 import { errorFields, type Log } from '../ports/log.ts';
 import type { Fence } from '../ports/shards.ts';
+import { NO_SIGNALS, type ReconcileSignals, type Turn } from '../ports/signals.ts';
 import {
   type Brake,
   type ChangeReader,
@@ -14,12 +15,12 @@ import {
   type TurnRecorder,
 } from '../ports/store.ts';
 import type { GoalFeed } from './goal-feed.ts';
-import { KeyQueue } from './queue.ts';
+import { KeyQueue, type QueueLoad } from './queue.ts';
 import { type CellView, type ReconcileResult, reconcile } from './reconciler.ts';
 import { RunningWork } from './running-work.ts';
 
 /** Jobs worked on at the same time: enough to keep an API server busy. Failing ones may take half of the places. */
-const CONCURRENCY = 16;
+export const CONCURRENCY = 16;
 const MAX_TROUBLED = CONCURRENCY / 2;
 
 export interface ControllerDeps {
@@ -31,6 +32,7 @@ export interface ControllerDeps {
     Pick<GoalCatalog, 'knows'> &
     Pick<ChangeReader, 'jobsOf'>;
   readonly log: Log;
+  readonly signals?: ReconcileSignals;
   /** The current proof of ownership of a shard; null means: write nothing for its jobs. */
   readonly fence: (shard: Shard) => Fence | null;
   /** The store says that this fence is outdated. */
@@ -57,6 +59,7 @@ export interface ActiveCluster {
  */
 export class Controller {
   readonly #deps: ControllerDeps;
+  readonly #signals: ReconcileSignals;
   readonly #queue: KeyQueue<JobId>;
   readonly #work = new RunningWork();
   readonly #shards = new Set<Shard>();
@@ -70,7 +73,13 @@ export class Controller {
 
   constructor(deps: ControllerDeps) {
     this.#deps = deps;
-    this.#queue = new KeyQueue<JobId>(() => this.#pump(), MAX_TROUBLED);
+    this.#signals = deps.signals ?? NO_SIGNALS;
+    this.#queue = new KeyQueue<JobId>(() => this.#pump(), MAX_TROUBLED, this.#signals.queue);
+  }
+
+  /** What waits for a turn, and the turns in hand. */
+  get load(): QueueLoad {
+    return this.#queue.load;
   }
 
   /** Begins to act for these shards, and looks at each of their jobs. @throws StoreError */
@@ -156,10 +165,12 @@ export class Controller {
   async #turn(id: JobId, cluster: ActiveCluster): Promise<void> {
     const shard = shardOf(id);
     const fence = () => (this.#cluster === cluster && this.#shards.has(shard) ? this.#deps.fence(shard) : null);
+    const turn = this.#signals.startTurn(id);
     try {
-      const loaded = await this.#deps.feed.load(id);
+      const loaded = await turn.step('load', () => this.#deps.feed.load(id));
       if (!loaded) return await this.#missing(id);
       const { goal, previous } = loaded;
+      turn.loaded(goal, fence());
       this.#remember(goal);
       const result = await reconcile({
         storeId: this.#deps.storeId,
@@ -170,17 +181,22 @@ export class Controller {
         fence,
         reserveRemoval: (current) => this.#deps.store.reserveRemoval(current, id, goal.revision),
         now: Date.now,
+        turn,
       });
       if (result.connectionError?.kind === 'unauthorized') this.#deps.onUnauthorized(result.connectionError);
       // What a connection that we closed ourselves says of a job is not true of the job; what was done is.
       const isTrue = !(result.connectionError && this.#cluster !== cluster);
       // Also what ended after a stop is recorded, as long as the shard is ours.
       const told = isTrue ? result : { ...result, changed: false, events: result.done };
-      await this.#save(id, told, this.#deps.fence(shard));
+      turn.concluded(told);
+      await turn.step('record', () => this.#save(id, told, this.#deps.fence(shard)));
       if (result.refused) this.#deps.onRefused(result.refused);
-      if (fence()) this.#schedule(id, goal, result);
+      if (fence()) this.#schedule(goal, result, turn);
     } catch (error) {
-      this.#failed(id, error, fence());
+      turn.failed(error);
+      this.#failed(id, error, fence(), turn);
+    } finally {
+      turn.end();
     }
   }
 
@@ -194,9 +210,10 @@ export class Controller {
     this.#unrecorded.delete(id);
   }
 
-  #schedule(id: JobId, goal: Goal, result: ReconcileResult): void {
+  #schedule(goal: Goal, result: ReconcileResult, turn: Turn): void {
     const { next } = result;
-    if (result.status.phase === 'Gone') this.#forget(goal, result.changed);
+    const { id } = goal.job;
+    if (result.status.phase === 'Gone') this.#forget(goal, result.changed, turn);
     if (result.braked) this.#braked.add(id);
     else this.#braked.delete(id);
     if (next.kind !== 'retry') {
@@ -214,7 +231,7 @@ export class Controller {
     }
   }
 
-  #failed(id: JobId, error: unknown, fence: Fence | null): void {
+  #failed(id: JobId, error: unknown, fence: Fence | null, turn: Turn): void {
     if (error instanceof StoreError && error.kind === 'fenced') {
       if (fence) this.#deps.onFenced(fence);
       return;
@@ -225,7 +242,7 @@ export class Controller {
       this.#deps.onStoreTrouble(error);
       return;
     }
-    this.#deps.log.error({ ...errorFields(error), job: id, afterMs }, 'a reconcile failed; it is tried again');
+    this.#deps.log.error({ ...turn.fields, ...errorFields(error), afterMs }, 'a reconcile failed; it is tried again');
   }
 
   /** A cell whose job the store has never heard of is reported and left alone. A read that came too short is done again. */
@@ -234,7 +251,7 @@ export class Controller {
     if ((await this.#deps.store.knows([id])).has(id))
       throw new Error('the store knows the job and shows no goal of it');
     this.#orphans.add(id);
-    this.#deps.log.warn({ job: id }, 'a cell without a goal is in the cluster; see: bulkhead orphans');
+    this.#deps.log.warn({ jobId: id }, 'a cell without a goal is in the cluster; see: bulkhead orphans');
   }
 
   #remember(goal: Goal): void {
@@ -243,13 +260,13 @@ export class Controller {
     this.#tenants.set(namespace, jobs.add(goal.job.id));
   }
 
-  #forget(goal: Goal, isNews: boolean): void {
+  #forget(goal: Goal, isNews: boolean, turn: Turn): void {
     const namespace = cellNamespace(this.#deps.storeId, goal.job);
     const others = this.#tenants.get(namespace) ?? new Set<JobId>();
     others.delete(goal.job.id);
     if (others.size === 0) this.#tenants.delete(namespace);
     this.#queue.forget(goal.job.id);
-    if (isNews) this.#deps.log.info({ job: jobName(goal.job) }, 'the job is gone');
+    if (isNews) this.#deps.log.info({ ...turn.fields, job: jobName(goal.job) }, 'the job is gone');
     for (const id of others) this.wake(id);
   }
 }

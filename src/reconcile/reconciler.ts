@@ -10,6 +10,7 @@ import { type Braked, plan } from '../plan/plan.ts';
 import { status } from '../plan/status.ts';
 import { type ActionExecutor, type CellAddress, ClusterError } from '../ports/cluster.ts';
 import type { Fence } from '../ports/shards.ts';
+import { NO_TURN, type Turn } from '../ports/signals.ts';
 import type { BrakeVerdict, JobEvent } from '../ports/store.ts';
 
 /** A plan that acts may bring up new work (an object met at our name); more rounds than this are another try's. */
@@ -37,6 +38,8 @@ export interface ReconcileInput {
   /** Asks the brake before a cell is removed. @throws StoreError */
   readonly reserveRemoval: (fence: Fence) => Promise<BrakeVerdict>;
   readonly now: () => number;
+  /** Hears of each plan and each write. */
+  readonly turn?: Turn;
 }
 
 export type Next =
@@ -54,6 +57,8 @@ export interface ReconcileResult {
   readonly next: Next;
   /** Whether anything was written to the cluster. */
   readonly wrote: boolean;
+  /** What kept the last action from being done; null when nothing did. */
+  readonly failure: ClusterError | null;
   /** Set when the fault lies with the connection, not with the job. */
   readonly connectionError: ClusterError | null;
   /** The fence that the cluster refused: either the shard is another replica's by now, or the object is in disorder. */
@@ -89,9 +94,12 @@ export async function reconcile(input: ReconcileInput): Promise<ReconcileResult>
 }
 
 function planNow(input: ReconcileInput, progress: Progress): Action[] {
-  const { storeId, goal } = input;
-  const observed = observe(input, progress);
-  return plan({ storeId, goal, observed, now: input.now(), ...(progress.braked && { braked: progress.braked }) });
+  const { storeId, goal, turn = NO_TURN } = input;
+  const { braked } = progress;
+  return turn.step('plan', () => {
+    const observed = observe(input, progress);
+    return plan({ storeId, goal, observed, now: input.now(), ...(braked && { braked }) });
+  });
 }
 
 /** Reserves the removal that the plan came to. Without a fence nothing is asked, since nothing may be written either. */
@@ -135,7 +143,8 @@ async function applyAll(input: ReconcileInput, writes: readonly ClusterAction[],
 }
 
 async function applyOne(input: ReconcileInput, action: ClusterAction, fence: Fence, progress: Progress): Promise<void> {
-  const stored = await input.cell.executor.execute(action, fence);
+  const { cell, turn = NO_TURN } = input;
+  const stored = await turn.write(action, () => cell.executor.execute(action, fence));
   progress.events.push({
     jobId: input.goal.job.id,
     revision: input.goal.revision,
@@ -143,7 +152,7 @@ async function applyOne(input: ReconcileInput, action: ClusterAction, fence: Fen
     reason: { create: 'Created', replace: 'Replaced', delete: 'Deleted' }[action.do],
     message: `${shortKey(actionKey(action))}: ${action.why}`,
   });
-  if (stored && action.do !== 'delete') input.cell.recordWrite(stored as ObservedObject, action.goalHash);
+  if (stored && action.do !== 'delete') cell.recordWrite(stored as ObservedObject, action.goalHash);
   if (action.do === 'delete') await refreshKey(input, action, progress);
 }
 
@@ -211,6 +220,7 @@ function conclude(input: ReconcileInput, actions: readonly Action[], progress: P
     done: progress.events,
     next: nextTurn(actions, failure),
     wrote: progress.events.length > 0,
+    failure,
     connectionError: connection ? failure : null,
     refused: failure?.kind === 'fenced' ? progress.fence : null,
     braked: progress.braked !== null,
