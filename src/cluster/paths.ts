@@ -1,3 +1,5 @@
+import type { JobName } from '../job/ids.ts';
+import { API_VERSION } from '../job/spec.ts';
 import { CELL_KINDS, type CellKind, type ObjectKey } from '../plan/objects.ts';
 
 const groupPath = (apiVersion: string): string =>
@@ -17,3 +19,15 @@ export function createPath({ kind, namespace }: ObjectKey): string {
 
 /** Where one object is read, replaced and deleted. */
 export const objectPath = (key: ObjectKey): string => `${createPath(key)}/${key.name}`;
+
+const STREAM_JOBS = `/apis/${API_VERSION}`;
+
+/** Where a tenant's StreamJobs are created and listed; those of all tenants where null. */
+export const streamJobsPath = (tenant: string | null): string =>
+  tenant === null ? `${STREAM_JOBS}/streamjobs` : `${STREAM_JOBS}/namespaces/${tenant}/streamjobs`;
+
+export const streamJobPath = ({ tenant, name }: JobName): string => `${streamJobsPath(tenant)}/${name}`;
+
+export const namespacePath = (name: string): string => `/api/v1/namespaces/${name}`;
+
+export const crdPath = (name: string): string => `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${name}`;

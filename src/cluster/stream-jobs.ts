@@ -1,0 +1,195 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { JobName, StoreId } from '../job/ids.ts';
+import { API_VERSION, KIND } from '../job/spec.ts';
+import { MANAGER } from '../plan/objects.ts';
+import type { Home, ObservedStreamJob, StreamJobAction, StreamJobEvent } from '../plan/stream-job.ts';
+import { ClusterError } from '../ports/cluster.ts';
+import type { Fence } from '../ports/shards.ts';
+import type { StreamJobs } from '../ports/stream-jobs.ts';
+import { streamJobPath, streamJobsPath } from './paths.ts';
+import { reflect } from './reflector.ts';
+import { StreamJobCache } from './stream-job-cache.ts';
+import { decodeStreamJob } from './stream-job-decode.ts';
+import { homeOf, liveDefinition, stampsAuthors } from './stream-job-kind.ts';
+import { StreamJobWrites } from './stream-job-writes.ts';
+import type { Transport } from './transport.ts';
+
+/** While the kind is not installed, or may not be read, it is looked for this often. */
+const ABSENT_PAUSE_MS = 5_000;
+const NOTE_MAX = 1_024;
+
+export interface StreamJobsOptions {
+  readonly storeId: StoreId;
+  /** The namespaces to look in; null for all. */
+  readonly namespaces: readonly string[] | null;
+  /** What a live definition lacks of the fields that we know. */
+  readonly missingFields: (definition: unknown) => readonly string[];
+  readonly onChange: (object: ObservedStreamJob) => void;
+  /** The kind has come (back): every job has to be looked at. */
+  readonly onAvailable: () => void;
+}
+
+/** The StreamJobs of one cluster: a watch that outlives the coming and going of their kind, and the writes to them. */
+export class KubernetesStreamJobs implements StreamJobs {
+  readonly cache: StreamJobCache;
+  readonly #transport: Transport;
+  readonly #options: StreamJobsOptions;
+  readonly #writes: StreamJobWrites;
+  #pending: Set<string | null>;
+  #authorsAreStamped = false;
+  #absent: string | null = 'they have not been listed yet';
+  #outdated: string | null = null;
+
+  constructor(transport: Transport, options: StreamJobsOptions) {
+    this.#transport = transport;
+    this.#options = options;
+    this.#writes = new StreamJobWrites(transport, options.storeId);
+    this.cache = new StreamJobCache(options.onChange);
+    this.#pending = new Set(this.#scopes);
+  }
+
+  get available(): boolean {
+    return this.#absent === null;
+  }
+
+  get authorsAreStamped(): boolean {
+    return this.#authorsAreStamped;
+  }
+
+  /** Why StreamJobs are not taken in though nothing is broken, as a sentence; null when they are. */
+  get absence(): string | null {
+    return this.#absent;
+  }
+
+  /** What is wrong with how they are installed; null when nothing is. */
+  get hindrance(): string | null {
+    return this.#outdated;
+  }
+
+  of(job: JobName): ObservedStreamJob | null {
+    return this.cache.of(job);
+  }
+
+  withUid(uid: string): ObservedStreamJob | null {
+    return this.cache.withUid(uid);
+  }
+
+  home(tenant: string): Promise<Home> {
+    return homeOf(this.#transport, tenant);
+  }
+
+  async execute(action: StreamJobAction, fence: Fence): Promise<ObservedStreamJob | null> {
+    try {
+      const answer = await this.#writes.execute(action, fence);
+      if (answer !== null && action.do !== 'release') {
+        const object = decodeStreamJob(answer);
+        this.cache.put(object);
+        return object;
+      }
+      if (action.do === 'discard' || action.do === 'release') this.cache.drop(action.object);
+      return null;
+    } catch (error) {
+      if (!(error instanceof ClusterError) || action.do === 'makeNamespace') throw error;
+      if (error.kind === 'conflict' || (error.kind === 'gone' && action.do !== 'create')) await this.#refresh(action);
+      throw error;
+    }
+  }
+
+  async tell(object: ObservedStreamJob, { type, reason, message }: StreamJobEvent): Promise<void> {
+    const { tenant: namespace, name } = object.job;
+    const note = message.length > NOTE_MAX ? `${message.slice(0, NOTE_MAX - 1)}…` : message;
+    const body = {
+      apiVersion: 'events.k8s.io/v1',
+      kind: 'Event',
+      metadata: { generateName: `${name}.`, namespace },
+      regarding: { apiVersion: API_VERSION, kind: KIND, namespace, name, uid: object.uid },
+      type,
+      reason,
+      note,
+      action: reason,
+      reportingController: 'bulkhead.dev/operator',
+      reportingInstance: MANAGER,
+      eventTime: new Date().toISOString().replace('Z', '000Z'),
+    };
+    await this.#transport.call('POST', `/apis/events.k8s.io/v1/namespaces/${namespace}/events`, { body });
+  }
+
+  /**
+   * Watches until `signal` aborts. `onSettled` is called once, when it is known whether there are any.
+   * @throws ClusterError when the API server could not be reached several times in a row
+   */
+  async run(onSettled: () => void, signal: AbortSignal): Promise<void> {
+    let isSettled = false;
+    const settled = () => {
+      if (!isSettled) onSettled();
+      isSettled = true;
+    };
+    await Promise.all(this.#scopes.map((namespace) => this.#watch(namespace, settled, signal)));
+  }
+
+  get #scopes(): readonly (string | null)[] {
+    return this.#options.namespaces ?? [null];
+  }
+
+  async #watch(namespace: string | null, settled: () => void, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        const source = { path: streamJobsPath(namespace), labelSelector: '', sink: this.cache.sink(namespace) };
+        const onSynced = () => void this.#listed(namespace, settled);
+        return await reflect(this.#transport, { ...source, onSynced }, signal);
+      } catch (error) {
+        if (!(error instanceof ClusterError) || (error.kind !== 'gone' && error.kind !== 'forbidden')) throw error;
+        this.#lost(namespace, error);
+        settled();
+        await sleep(ABSENT_PAUSE_MS, undefined, { signal }).catch(() => undefined);
+      }
+    }
+  }
+
+  async #listed(namespace: string | null, settled: () => void): Promise<void> {
+    if (!this.#pending.delete(namespace) || this.#pending.size > 0) return;
+    const wasSettled = this.#absent !== null;
+    await this.#inspect();
+    this.#absent = null;
+    settled();
+    if (wasSettled) this.#options.onAvailable();
+  }
+
+  /** How the kind is installed: said, and never in the way of the jobs. */
+  async #inspect(): Promise<void> {
+    try {
+      const missing = this.#options.missingFields(await liveDefinition(this.#transport));
+      this.#outdated =
+        missing.length === 0
+          ? null
+          : `the CustomResourceDefinition in the cluster is older than this operator and drops ${missing.join(', ')}; apply the one of this version: kubectl apply --server-side -f install.yaml`;
+      this.#authorsAreStamped = await stampsAuthors(this.#transport);
+    } catch (error) {
+      if (!(error instanceof ClusterError)) throw error;
+      // Names that cannot be proved are said to be unverified; a connection that is lost shows itself elsewhere.
+      this.#authorsAreStamped = false;
+    }
+  }
+
+  #lost(namespace: string | null, error: ClusterError): void {
+    this.#pending.add(namespace);
+    this.#outdated = null;
+    this.#authorsAreStamped = false;
+    this.#absent =
+      error.kind === 'gone'
+        ? 'StreamJobs are not installed in the cluster, so kubectl is no way in; to install them: kubectl apply --server-side -f install.yaml'
+        : `StreamJobs may not be read, so kubectl is no way in: ${error.message}`;
+    this.cache.clear();
+  }
+
+  async #refresh(action: Exclude<StreamJobAction, { do: 'makeNamespace' }>): Promise<void> {
+    const job = action.do === 'create' ? action.job : action.object.job;
+    try {
+      this.cache.put(decodeStreamJob(await this.#transport.call('GET', streamJobPath(job))));
+    } catch (error) {
+      if (!(error instanceof ClusterError) || error.kind !== 'gone') throw error;
+      const known = this.cache.of(job);
+      if (known) this.cache.drop(known);
+    }
+  }
+}

@@ -1,0 +1,109 @@
+import { canonicalJson } from '../job/canonical.ts';
+import { checkObject } from '../job/check-object.ts';
+import type { Goal, JobContent, JobRevision } from '../job/goal.ts';
+import type { Revision, StoreId } from '../job/ids.ts';
+import { changedFields, keptAmong } from '../job/keepers.ts';
+import type { JobSpec } from '../job/spec.ts';
+import type { FieldKeeper } from '../job/status.ts';
+import {
+  isClaimed,
+  isOthers,
+  type ObservedStreamJob,
+  STREAM_JOB_ANNOTATIONS,
+  specRevisionOf,
+  statusJob,
+} from './stream-job.ts';
+
+export interface IntakeInput {
+  readonly storeId: StoreId;
+  readonly goal: Goal;
+  /** The StreamJob of the goal's name; null where there is none. */
+  readonly object: ObservedStreamJob | null;
+  /**
+   * Reads what layer `job` said as of the revision that the object's status names. Asked only where the object is
+   * neither the goal nor unchanged since it was looked at last; null where the store has no such revision.
+   */
+  readonly base: (revision: Revision) => JobContent | null | 'unread';
+}
+
+/** What is to be done about one StreamJob and its goal, one step at a time. */
+export type Intake =
+  | { readonly do: 'nothing' }
+  /** The goal has no object: it is put back, or put there for the first time. */
+  | { readonly do: 'create'; readonly spec: JobSpec }
+  | { readonly do: 'claim' }
+  | { readonly do: 'release' }
+  | { readonly do: 'discard' }
+  /** Somebody deletes it. Whether that is a command depends on where it lives, which has to be read now. */
+  | { readonly do: 'hearDeletion' }
+  /** An edit. Without a base it is one on the head. */
+  | { readonly do: 'submit'; readonly spec: JobSpec; readonly base: Revision | null }
+  /** The goal was changed elsewhere. `overruled`: fields that were edited here meanwhile, and lose. */
+  | { readonly do: 'writeBack'; readonly spec: JobSpec; readonly overruled: readonly string[] }
+  /** The goal was changed elsewhere in fields that others keep here: the object stays as it is. */
+  | { readonly do: 'leave'; readonly keepers: readonly FieldKeeper[] }
+  | { readonly do: 'refuse'; readonly problems: readonly string[] }
+  /** What the object was made from has to be read first. */
+  | { readonly do: 'readBase'; readonly revision: Revision }
+  /** The object of an earlier job of that name has to go first. */
+  | { readonly do: 'wait' };
+
+/**
+ * Decides the next step for one StreamJob. Pure. Only what is edited here is taken in: an object that is missing, or
+ * that shows an earlier revision unchanged, says nothing. Where both were changed, the store wins.
+ */
+export function planIntake(input: IntakeInput): Intake {
+  const { storeId, goal, object } = input;
+  const said = goal.layers.job.content;
+  if (!object) return said.kind === 'spec' ? { do: 'create', spec: said.spec } : { do: 'nothing' };
+  if (isOthers(object, storeId)) return { do: 'nothing' };
+  const owner = statusJob(object, storeId);
+  if (owner !== null && owner !== goal.job.id) return said.kind === 'spec' ? { do: 'wait' } : { do: 'nothing' };
+  if (object.isDeleting) return planDeletion(input, object);
+  if (said.kind === 'tombstone') {
+    // An object of a restored etcd may be older than the status that would name its job: then its UID does.
+    const isJobs = owner === goal.job.id || object.uid === goal.job.id;
+    return isJobs ? { do: 'discard' } : { do: 'nothing' };
+  }
+  if (!isClaimed(object, storeId)) return { do: 'claim' };
+  return planEdit(input, object, goal.layers.job, said.spec);
+}
+
+function planDeletion({ storeId, goal }: IntakeInput, object: ObservedStreamJob): Intake {
+  if (!isClaimed(object, storeId)) return { do: 'nothing' };
+  const isOurOwn = object.annotations[STREAM_JOB_ANNOTATIONS.deleting] !== undefined;
+  const isHeard = goal.layers.job.content.kind === 'tombstone';
+  return { do: isOurOwn || isHeard ? 'release' : 'hearDeletion' };
+}
+
+const same = (a: unknown, b: unknown): boolean => canonicalJson(a) === canonicalJson(b);
+
+function planEdit({ storeId, base }: IntakeInput, object: ObservedStreamJob, head: JobRevision, goal: JobSpec): Intake {
+  const from = statusJob(object, storeId) === null ? null : specRevisionOf(object);
+  if (from === head.revision && object.status?.observedGeneration === object.generation && !isRefused(object)) {
+    return { do: 'nothing' };
+  }
+  const checked = checkObject(object.job, object.spec);
+  if (checked.kind === 'wrong') return { do: 'refuse', problems: checked.problems };
+  const { spec } = checked;
+  if (same(spec, goal)) return { do: 'nothing' };
+  if (from === null) return { do: 'submit', spec, base: null };
+  if (from === head.revision) return { do: 'submit', spec, base: from };
+  const before = base(from);
+  if (before === 'unread') return { do: 'readBase', revision: from };
+  // A revision that the store does not have says nothing about what was changed: an edit on the head.
+  if (before === null || before.kind === 'tombstone') return { do: 'submit', spec, base: null };
+  const edited = changedFields(before.spec, spec);
+  if (edited.length > 0) return { do: 'writeBack', spec: goal, overruled: edited };
+  const keepers = mayBeWrittenOver(head) ? [] : keptAmong(object.keepers, changedFields(spec, goal));
+  return keepers.length > 0 ? { do: 'leave', keepers } : { do: 'writeBack', spec: goal, overruled: [] };
+}
+
+/** What came in by kubectl is put back whoever keeps the fields: they said it themselves, before the object was lost. */
+const mayBeWrittenOver = (head: JobRevision): boolean => head.takeOver === true || head.source === 'kubectl';
+
+export const EDIT_REFUSED = 'EditRefused';
+
+/** An edit that was refused is looked at again with each turn: what refused it may have changed since. */
+const isRefused = ({ status }: ObservedStreamJob): boolean =>
+  status?.conditions.some(({ type, reason }) => type === 'Ready' && reason === EDIT_REFUSED) ?? false;
