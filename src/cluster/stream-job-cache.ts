@@ -26,15 +26,14 @@ export class StreamJobCache {
     return this.#byName.values();
   }
 
-  /** Takes in what a call answered, or a watch told. An older version than is known says nothing. */
+  /** Takes in what a read or a watch told. An older version than is known says nothing. */
   put(object: ObservedStreamJob): void {
-    const name = jobName(object.job);
-    const known = this.#byName.get(name);
-    if (known && !isNewer(object.resourceVersion, known.resourceVersion)) return;
-    if (known) this.#byUid.delete(known.uid);
-    this.#byName.set(name, object);
-    this.#byUid.set(object.uid, object);
-    this.#onChange(object);
+    if (this.#keep(object)) this.#onChange(object);
+  }
+
+  /** Takes in the answer to our own write, which is no news to anybody. */
+  recordWrite(object: ObservedStreamJob): void {
+    this.#keep(object);
   }
 
   /** The object is gone, unless another one of its name is known by now. */
@@ -44,6 +43,16 @@ export class StreamJobCache {
     this.#byName.delete(jobName(job));
     this.#byUid.delete(uid);
     this.#onChange(known);
+  }
+
+  #keep(object: ObservedStreamJob): boolean {
+    const name = jobName(object.job);
+    const known = this.#byName.get(name);
+    if (known && !isNewer(object.resourceVersion, known.resourceVersion)) return false;
+    if (known) this.#byUid.delete(known.uid);
+    this.#byName.set(name, object);
+    this.#byUid.set(object.uid, object);
+    return true;
   }
 
   clear(): void {

@@ -83,7 +83,7 @@ export class KubernetesStreamJobs implements StreamJobs {
       const answer = await this.#writes.execute(action, fence);
       if (answer !== null && action.do !== 'release') {
         const object = decodeStreamJob(answer);
-        this.cache.put(object);
+        this.cache.recordWrite(object);
         return object;
       }
       if (action.do === 'discard' || action.do === 'release') this.cache.drop(action.object);

@@ -1,8 +1,10 @@
+import { effectiveSpec } from '../job/defaults.ts';
 import type { Goal } from '../job/goal.ts';
 import type { ClusterId, StoreId } from '../job/ids.ts';
-import type { Condition, ConditionType, JobStatus, NextStep, Phase, WorkerCounts } from '../job/status.ts';
-import { type Action, actionText, actionWhy, isClusterAction, type WaitReason } from './actions.ts';
-import { cellNamespace } from './names.ts';
+import type { Condition, ConditionType, FieldKeeper, JobStatus, NextStep, Phase, WorkerCounts } from '../job/status.ts';
+import type { Tier } from '../job/tier.ts';
+import { type Action, actionText, actionWhy, isClusterAction, type WaitAction, type WaitReason } from './actions.ts';
+import { type CellPlace, cellPlace } from './names.ts';
 import { keyText } from './objects.ts';
 import type { CellObservation } from './observation.ts';
 import { type Rollout, rolloutOf } from './rollout.ts';
@@ -22,6 +24,8 @@ export interface StatusInput {
     readonly passing: boolean;
   } | null;
   readonly previous: JobStatus | null;
+  /** Who else keeps fields of the job's StreamJob. */
+  readonly keepers: readonly FieldKeeper[];
   /** Milliseconds since 1970. */
   readonly now: number;
 }
@@ -49,14 +53,29 @@ export function status(input: StatusInput): JobStatus {
     phase: verdict.phase,
     conditions: conditions(verdict, input),
     workers: workers(input, rollout),
-    cell: cellNamespace(input.storeId, input.goal.job),
+    ...placed(input),
     next: input.actions.map((action): NextStep => ({ action: actionText(action), why: actionWhy(action) })),
+    ...(input.keepers.length > 0 && { keepers: input.keepers }),
   };
 }
 
 const platformOf = ({ platform }: Goal): JobStatus['observedPlatform'] => ({
   all: platform.all?.revision ?? 0,
   tenant: platform.tenant?.revision ?? 0,
+});
+
+/** The tier that the goal says; where it says none, as a tombstone does, the one that was said before. */
+const tierOf = ({ goal: { content }, previous }: Pick<StatusInput, 'goal' | 'previous'>): Tier | null =>
+  content.kind === 'spec' ? effectiveSpec(content.spec).tier : (previous?.tier ?? null);
+
+type Placing = Pick<StatusInput, 'storeId' | 'goal' | 'previous'>;
+
+/** Where the cell is, or will be: in a namespace of its own, unless some word of another tier is known. */
+const placeOf = (input: Placing): CellPlace => cellPlace(input.storeId, input.goal.job, tierOf(input) ?? 'namespace');
+
+const placed = (input: Placing): Pick<JobStatus, 'cell' | 'tier'> => ({
+  cell: placeOf(input).namespace,
+  tier: tierOf(input),
 });
 
 /** Why nothing at all may be written for a job, whatever its goal. */
@@ -83,14 +102,15 @@ export function withheldStatus(
     phase: from.phase,
     conditions: conditions(from, input),
     workers: input.previous?.workers ?? { desired: 0, ready: 0, restarts: 0 },
-    cell: cellNamespace(input.storeId, input.goal.job),
+    ...placed(input),
     next: [{ action: 'wait', why: `${reason}: ${why}` }],
+    ...(input.previous?.keepers && { keepers: input.previous.keepers }),
   };
 }
 
-function rolloutIn({ storeId, goal, observed }: StatusInput): Rollout | null {
-  const namespace = cellNamespace(storeId, goal.job);
-  const found = observed.objects.get(keyText({ kind: 'Deployment', namespace, name: goal.job.name }));
+function rolloutIn(input: StatusInput): Rollout | null {
+  const { namespace, name } = placeOf(input);
+  const found = input.observed.objects.get(keyText({ kind: 'Deployment', namespace, name }));
   return found ? rolloutOf(found) : null;
 }
 
@@ -113,12 +133,22 @@ const verdict = (phase: Phase, reason: string, message: string, rest: Partial<Ve
   ...rest,
 });
 
-const NEED_A_PERSON: ReadonlySet<WaitReason> = new Set(['ForeignObject', 'InvalidGoal', 'LimitExceeded', 'Braked']);
+const NEED_A_PERSON: ReadonlySet<WaitReason> = new Set([
+  'ForeignObject',
+  'InvalidGoal',
+  'LimitExceeded',
+  'TierNotAvailable',
+  'TenantNotServed',
+  'Braked',
+]);
+
+/** What is waited for behind workers that run: their start, and the end of what a move has left behind. */
+const BEHIND_WORKERS: ReadonlySet<WaitReason> = new Set(['WorkersStarting', 'Moving', 'Braked']);
 
 function judge(input: StatusInput, rollout: Rollout | null): Verdict {
   const { goal, actions, failure } = input;
   if (goal.content.kind === 'tombstone') return judgeRemoval(input);
-  const block = actions.find((a) => a.do === 'wait' && a.reason !== 'WorkersStarting');
+  const block = actions.find((a) => a.do === 'wait' && !BEHIND_WORKERS.has(a.reason));
   if (block?.do === 'wait') {
     const stalled = NEED_A_PERSON.has(block.reason);
     return verdict('Waiting', block.reason, block.message, { stalled, reconciling: !stalled });
@@ -135,8 +165,20 @@ function judge(input: StatusInput, rollout: Rollout | null): Verdict {
   }
   // A refused goal has a wait in its plan, which was met above.
   if (goal.content.kind === 'refused') return verdict('Waiting', goal.content.because, '', { stalled: true });
+  const left = actions.find((a) => a.do === 'wait' && (a.reason === 'Moving' || a.reason === 'Braked'));
+  if (left?.do === 'wait') return judgeMove(left, rollout);
   const { spec } = goal.content;
-  return judgeWorkers(cellTrouble(input.observed, rollout, spec), rollout, spec.suspended === true);
+  const { namespace } = placeOf(input);
+  const observed = { ...input.observed, pods: input.observed.pods.filter((pod) => pod.namespace === namespace) };
+  return judgeWorkers(cellTrouble(observed, rollout, spec), rollout, spec.suspended === true);
+}
+
+/** The cell works where it should be; what is left of it elsewhere still has to go. */
+function judgeMove({ reason, message }: WaitAction, rollout: Rollout | null): Verdict {
+  const isReady = rollout?.done === true && rollout.desired > 0;
+  const isBraked = reason === 'Braked';
+  const rest = { ready: isReady ? 'True' : 'False', stalled: isBraked, reconciling: !isBraked } as const;
+  return verdict('Progressing', reason, message, rest);
 }
 
 function judgeRemoval({ actions, failure }: StatusInput): Verdict {

@@ -15,9 +15,11 @@ import {
   type TurnRecorder,
 } from '../ports/store.ts';
 import type { GoalFeed } from './goal-feed.ts';
+import type { TakenIn } from './intake.ts';
 import { KeyQueue, type QueueLoad } from './queue.ts';
 import { type CellView, type ReconcileResult, reconcile } from './reconciler.ts';
 import { RunningWork } from './running-work.ts';
+import { nextOf, type Shown, type StreamJobSide } from './stream-job-side.ts';
 
 /** Jobs worked on at the same time: enough to keep an API server busy. Failing ones may take half of the places. */
 export const CONCURRENCY = 16;
@@ -51,6 +53,8 @@ export interface ActiveCluster {
   readonly cell: CellView;
   /** Ids of the jobs that have something in the cluster, whatever the store knows of them. */
   readonly jobsSeen: () => Iterable<JobId>;
+  /** Left out where the cluster's StreamJobs are nobody's business. */
+  readonly streamJobs?: StreamJobSide;
 }
 
 /**
@@ -122,6 +126,11 @@ export class Controller {
     for (const id of await this.#deps.store.jobsOf(tenant, [...this.#shards])) this.wake(id);
   }
 
+  /** Something happened around this job. */
+  hint(id: JobId): void {
+    if (this.#acts(id)) this.#queue.hint(id);
+  }
+
   /** The brake may have been released. */
   wakeBraked(): void {
     for (const id of this.#braked) this.wake(id);
@@ -168,8 +177,11 @@ export class Controller {
     const turn = this.#signals.startTurn(id);
     try {
       const loaded = await turn.step('load', () => this.#deps.feed.load(id));
-      if (!loaded) return await this.#missing(id);
-      const { goal, previous } = loaded;
+      if (!loaded) return await this.#missing(id, cluster, fence);
+      const { previous } = loaded;
+      const reload = async () => (await this.#deps.feed.load(id))?.goal ?? null;
+      const taken = (await cluster.streamJobs?.takeIn(loaded.goal, fence, reload)) ?? null;
+      const { goal } = taken ?? loaded;
       turn.loaded(goal, fence());
       this.#remember(goal);
       const result = await reconcile({
@@ -180,6 +192,7 @@ export class Controller {
         cell: cluster.cell,
         fence,
         reserveRemoval: (current) => this.#deps.store.reserveRemoval(current, id, goal.revision),
+        keepers: taken?.keepers ?? [],
         now: Date.now,
         turn,
       });
@@ -188,16 +201,29 @@ export class Controller {
       const isTrue = !(result.connectionError && this.#cluster !== cluster);
       // Also what ended after a stop is recorded, as long as the shard is ours.
       const told = isTrue ? result : { ...result, changed: false, events: result.done };
+      const events = [...(taken?.events ?? []), ...told.events];
       turn.concluded(told);
-      await turn.step('record', () => this.#save(id, told, this.#deps.fence(shard)));
+      await turn.step('record', () => this.#save(id, { ...told, events }, this.#deps.fence(shard)));
       if (result.refused) this.#deps.onRefused(result.refused);
-      if (fence()) this.#schedule(goal, result, turn);
+      const shown = { goal, status: result.status, events: events.filter((event) => !result.done.includes(event)) };
+      const unshown =
+        taken && isTrue ? await turn.step('publish', () => this.#show(cluster, shown, taken, fence())) : null;
+      const next = nextOf(result.next, taken, unshown, Date.now());
+      if (fence()) this.#schedule(goal, { ...result, next }, turn);
     } catch (error) {
       turn.failed(error);
       this.#failed(id, error, fence(), turn);
     } finally {
       turn.end();
     }
+  }
+
+  async #show(cluster: ActiveCluster, shown: Shown, taken: TakenIn, fence: Fence | null): Promise<ClusterError | null> {
+    if (!fence || !cluster.streamJobs) return null;
+    const failure = taken.failure ?? (await cluster.streamJobs.show(shown, taken, fence));
+    if (failure?.kind === 'fenced') this.#deps.onRefused(fence);
+    if (failure?.kind === 'unauthorized') this.#deps.onUnauthorized(failure);
+    return failure;
   }
 
   /** What cannot be recorded now is recorded with the job's next turn. */
@@ -246,7 +272,13 @@ export class Controller {
   }
 
   /** A cell whose job the store has never heard of is reported and left alone. A read that came too short is done again. */
-  async #missing(id: JobId): Promise<void> {
+  async #missing(id: JobId, { streamJobs }: ActiveCluster, fence: () => Fence | null): Promise<void> {
+    const welcome = (await streamJobs?.welcome(id, fence)) ?? 'nobody';
+    if (welcome !== 'nobody') {
+      this.#queue.succeeded(id);
+      if (welcome !== 'done') this.wake(welcome.job);
+      return;
+    }
     if (this.#orphans.has(id)) return;
     if ((await this.#deps.store.knows([id])).has(id))
       throw new Error('the store knows the job and shows no goal of it');

@@ -2,7 +2,6 @@ import { checkObject } from '../job/check-object.ts';
 import { type JobId, jobName, type StoreId } from '../job/ids.ts';
 import { isClaimed, isOthers, type ObservedStreamJob, type StreamJobStatus, statusJob } from '../plan/stream-job.ts';
 import { type Note, saysTheSame, streamJobStatus } from '../plan/stream-job-status.ts';
-import { ClusterError } from '../ports/cluster.ts';
 import type { Log } from '../ports/log.ts';
 import type { Fence } from '../ports/shards.ts';
 import { type GoalCatalog, type GoalWriter, StaleBaseError, StoreError } from '../ports/store.ts';
@@ -48,6 +47,11 @@ export class Newcomers {
     const known = await this.#deps.store.find(object.job);
     const current = fence();
     if (!current) return 'done';
+    // The store is never made again from the cluster: what it has lost, a person stores again.
+    const isLost = owner === id && !known && !object.isDeleting;
+    if (isLost && object.status?.observedGeneration === object.generation) {
+      return this.#refuse(jobs, object, [lostText(id)], current);
+    }
     if (known) return this.#handOver(jobs, object, known.job.id, current);
     if (object.isDeleting) return this.#letGo(jobs, object, current);
     return this.#takeIn(jobs, object, id, fence);
@@ -135,6 +139,5 @@ export class Newcomers {
   }
 }
 
-/** Whether an error only says that the object has changed: it was read anew, and whoever sees that goes on. */
-export const isPassed = (error: unknown): boolean =>
-  error instanceof ClusterError && (error.kind === 'conflict' || error.kind === 'gone');
+const lostText = (id: JobId): string =>
+  `its job ${id} is not in the goal store, which may be an older copy; to store it again, edit this object, or delete it and apply it anew`;

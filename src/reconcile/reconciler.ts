@@ -1,13 +1,13 @@
 import { canonicalJson } from '../job/canonical.ts';
 import type { Goal } from '../job/goal.ts';
 import type { ClusterId, StoreId } from '../job/ids.ts';
-import type { JobStatus } from '../job/status.ts';
+import type { FieldKeeper, JobStatus } from '../job/status.ts';
 import { type Action, actionKey, type ClusterAction, isClusterAction, removesCell } from '../plan/actions.ts';
 import { cellNamespace } from '../plan/names.ts';
 import { keyText, LABELS, type ObservedObject, ownership, shortKey } from '../plan/objects.ts';
 import type { CellObservation } from '../plan/observation.ts';
 import { type Braked, plan } from '../plan/plan.ts';
-import { status } from '../plan/status.ts';
+import { type StatusInput, status } from '../plan/status.ts';
 import { type ActionExecutor, type CellAddress, ClusterError } from '../ports/cluster.ts';
 import type { Fence } from '../ports/shards.ts';
 import { NO_TURN, type Turn } from '../ports/signals.ts';
@@ -37,6 +37,8 @@ export interface ReconcileInput {
   readonly fence: () => Fence | null;
   /** Asks the brake before a cell is removed. @throws StoreError */
   readonly reserveRemoval: (fence: Fence) => Promise<BrakeVerdict>;
+  /** Who else keeps fields of the job's StreamJob. */
+  readonly keepers: readonly FieldKeeper[];
   readonly now: () => number;
   /** Hears of each plan and each write. */
   readonly turn?: Turn;
@@ -72,6 +74,8 @@ interface Progress {
   /** Objects met at our names that the watches do not show: not ours, or not ours any more. */
   readonly met: Map<string, ObservedObject>;
   failure: ClusterError | null;
+  /** The namespace of the tenant, which is not there, and which no cell makes. */
+  missingNamespace: string | null;
   braked: Braked | null;
   /** The fence under which was written last. */
   fence: Fence | null;
@@ -82,7 +86,14 @@ interface Progress {
  * @throws StoreError when the brake cannot be asked
  */
 export async function reconcile(input: ReconcileInput): Promise<ReconcileResult> {
-  const progress: Progress = { events: [], met: new Map(), failure: null, braked: null, fence: null };
+  const progress: Progress = {
+    events: [],
+    met: new Map(),
+    failure: null,
+    missingNamespace: null,
+    braked: null,
+    fence: null,
+  };
   let actions: Action[] = [];
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
     actions = planNow(input, progress);
@@ -165,8 +176,12 @@ async function refresh(
 ): Promise<boolean> {
   try {
     const found = await refreshKey(input, action, progress);
-    // Not there, and yet not to be created: the namespace is missing. The watches will tell; a later try goes on.
-    if (!found && action.do === 'create') progress.failure = cause;
+    // Not there, and yet not to be created: the namespace is missing. A later try goes on.
+    if (!found && action.do === 'create') {
+      const { namespace } = actionKey(action);
+      progress.failure = cause;
+      if (namespace === input.goal.job.tenant) progress.missingNamespace = namespace;
+    }
     return found !== null || action.do !== 'create';
   } catch (error) {
     if (!(error instanceof ClusterError)) throw error;
@@ -204,12 +219,9 @@ function conclude(input: ReconcileInput, actions: readonly Action[], progress: P
     goal: input.goal,
     observed: observe(input, progress),
     actions,
-    failure: failure && {
-      reason: FAILURE_REASONS[failure.kind],
-      message: failure.message,
-      passing: !NEEDS_A_PERSON.has(failure.kind),
-    },
+    failure: failure && described(failure, progress.missingNamespace),
     previous: input.previous,
+    keepers: input.keepers,
     now,
   });
   const connection = failure?.kind === 'unavailable' || failure?.kind === 'unauthorized';
@@ -242,6 +254,18 @@ const FAILURE_REASONS: Record<ClusterError['kind'], string> = {
   throttled: 'Throttled',
   unavailable: 'ClusterUnavailable',
 };
+
+function described(failure: ClusterError, missingNamespace: string | null): StatusInput['failure'] {
+  if (missingNamespace !== null) {
+    const message = `tier shared needs the tenant's namespace ${missingNamespace}, which is not there; make it with: kubectl create namespace ${missingNamespace}`;
+    return { reason: 'NamespaceMissing', message, passing: false };
+  }
+  return {
+    reason: FAILURE_REASONS[failure.kind],
+    message: failure.message,
+    passing: !NEEDS_A_PERSON.has(failure.kind),
+  };
+}
 
 function nextTurn(actions: readonly Action[], failure: ClusterError | null): Next {
   if (failure) return { kind: 'retry', afterMs: failure.retryAfterMs };

@@ -29,6 +29,7 @@ const turn = (
     cell,
     fence: options.fence ?? (() => FENCE_A),
     reserveRemoval: async () => options.verdict ?? { kind: 'granted' },
+    keepers: [],
     now: () => NOW,
   });
 
