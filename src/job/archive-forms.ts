@@ -104,7 +104,11 @@ export function* platformDocuments(revisions: readonly ArchivedPlatformRevision[
 export function* jobDocuments({ job, createdAt, removedAt, revisions }: ArchivedJob): Generator<JobHistory, void> {
   const metadata = { name: job.name, namespace: job.tenant, uid: job.id };
   const written = revisions.map(
-    (entry): WrittenRevision => ({ ...authorship(entry), ...writtenContent(entry.content) }),
+    (entry): WrittenRevision => ({
+      ...authorship(entry),
+      ...writtenContent(entry.content),
+      takeOver: entry.takeOver,
+    }),
   );
   for (const part of parts(written)) {
     const times = { createdAt, removedAt: removedAt ?? undefined };
@@ -142,5 +146,9 @@ export const archivedJob = ({ metadata, createdAt, removedAt, revisions }: JobHi
   job: { tenant: metadata.namespace, name: metadata.name, id: jobId(metadata.uid) },
   createdAt,
   removedAt: removedAt ?? null,
-  revisions: revisions.map((entry) => ({ ...readAuthorship(entry), content: readContent(entry) })),
+  revisions: revisions.map((entry) => ({
+    ...readAuthorship(entry),
+    content: readContent(entry),
+    ...(entry.takeOver && { takeOver: entry.takeOver }),
+  })),
 });

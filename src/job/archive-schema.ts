@@ -73,6 +73,7 @@ const jobRevision = z
     patch: said,
     until: time.optional(),
     cleared: flag,
+    takeOver: flag,
   })
   .superRefine((entry, ctx) => {
     const fields = entry.layer === 'job' ? (['spec', 'removed'] as const) : (['patch', 'cleared'] as const);
@@ -84,6 +85,9 @@ const jobRevision = z
     }
     if (entry.until !== undefined && (entry.layer !== 'oncall' || entry.patch === undefined)) {
       ctx.addIssue({ code: 'custom', path: ['until'], message: 'expected no end but for a patch of the layer oncall' });
+    }
+    if (entry.takeOver && entry.layer !== 'job') {
+      ctx.addIssue({ code: 'custom', path: ['takeOver'], message: 'expected it with the layer job only' });
     }
   });
 

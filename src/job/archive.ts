@@ -23,6 +23,8 @@ export interface ArchivedRevision extends ArchivedAuthorship {
   readonly revision: Revision;
   readonly content: ArchivedContent;
   readonly contentHash: string;
+  /** As JobRevision has it. */
+  readonly takeOver?: true;
 }
 
 export interface ArchivedPlatformRevision extends ArchivedAuthorship {

@@ -1,4 +1,4 @@
-import type { Goal } from '../job/goal.ts';
+import type { Goal, JobRevision } from '../job/goal.ts';
 import { type JobId, type Revision, type Shard, type StoreId, shardOf } from '../job/ids.ts';
 import type { JobStatus } from '../job/status.ts';
 import type { Fence } from './shards.ts';
@@ -10,6 +10,7 @@ import type {
   Cursor,
   GoalReader,
   Head,
+  HistoryReader,
   StatusStore,
   StoredStatus,
   TurnRecord,
@@ -18,11 +19,20 @@ import type {
 
 const CURSOR: Cursor = { system: '7000000000000000001', timeline: 1, horizon: '1' };
 
+type UsedPart = GoalReader &
+  ChangeReader &
+  StatusStore &
+  TurnRecorder &
+  Pick<Brake, 'reserveRemoval'> &
+  Pick<HistoryReader, 'revisionOf'>;
+
 /** The part of a store that a controller uses, in memory. Fails the next call when told to. */
-export class FakeStore implements GoalReader, ChangeReader, StatusStore, TurnRecorder, Pick<Brake, 'reserveRemoval'> {
+export class FakeStore implements UsedPart {
   readonly storeId: StoreId;
   readonly goalsById = new Map<JobId, Goal>();
   readonly statusesById = new Map<JobId, JobStatus>();
+  /** Revisions before those that a goal's layers have. */
+  readonly formerRevisions = new Map<JobId, readonly JobRevision[]>();
   readonly records: TurnRecord[] = [];
   /** What changesSince() answers next; null: everything has to be read. */
   changes: Omit<Changes, 'cursor'> | null = { jobs: [], platforms: [], lagMs: 0 };
@@ -55,6 +65,12 @@ export class FakeStore implements GoalReader, ChangeReader, StatusStore, TurnRec
 
   async knows(ids: readonly JobId[]): Promise<Set<JobId>> {
     return new Set(ids.filter((id) => this.goalsById.has(id)));
+  }
+
+  async revisionOf(id: JobId, revision: Revision): Promise<JobRevision | null> {
+    const layers = Object.values<JobRevision | null>({ ...this.goalsById.get(id)?.layers });
+    const known = [...layers, ...(this.formerRevisions.get(id) ?? [])];
+    return known.find((it) => it?.revision === revision) ?? null;
   }
 
   async cursor(): Promise<Cursor> {

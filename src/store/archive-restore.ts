@@ -148,9 +148,14 @@ async function insertRevisions(sql: Sql, rows: readonly RestoredRevision[]): Pro
   const types = `${AUTHORSHIP_TYPES}, $6::uuid[], $7::int[], $8::jsonb[], $9::text[]`;
   const people = rows.filter((r) => r.layer !== 'scaler');
   await sql.query(
-    `insert into bulkhead.goal_revision (${columns}, layer, until)
-     select * from unnest(${types}, $10::text[], $11::timestamptz[])`,
-    [...common(people), people.map((r) => r.layer), people.map((r) => r.until)],
+    `insert into bulkhead.goal_revision (${columns}, layer, until, take_over)
+     select * from unnest(${types}, $10::text[], $11::timestamptz[], $12::boolean[])`,
+    [
+      ...common(people),
+      people.map((r) => r.layer),
+      people.map((r) => r.until),
+      people.map((r) => r.archived.takeOver === true),
+    ],
   );
   const scaler = rows.filter((r) => r.layer === 'scaler');
   if (scaler.length === 0) return;

@@ -24,6 +24,7 @@ export interface ArchiveRow {
   readonly revision: number;
   readonly content: unknown;
   readonly until: TimeText | null;
+  readonly takeOver: boolean;
   readonly hash: string;
   readonly author: string;
   readonly source: Source;
@@ -52,6 +53,7 @@ const toArchivedRevision = (row: ArchiveRow): ArchivedRevision => ({
   revision: revision(row.revision),
   content: contentOf(row),
   contentHash: row.hash,
+  ...(row.takeOver && { takeOver: true }),
 });
 
 export interface ArchiveJobRow {

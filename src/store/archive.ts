@@ -25,10 +25,11 @@ const REVISION = `'revision', revision, 'content', content, 'hash', content_hash
 const JOBS = `
   select j.id, j.tenant, j.name, ${timeText('j.created_at')} as created_at, ${timeText('j.removed_at')} as removed_at,
     (select json_agg(said order by number) from (
-       select revision as number, json_build_object('layer', layer, 'until', ${timeText('until')}, ${REVISION}) as said
+       select revision as number, json_build_object('layer', layer, 'until', ${timeText('until')},
+         'takeOver', take_over, ${REVISION}) as said
        from bulkhead.goal_revision where job_id = j.id
        union all
-       select revision, json_build_object('layer', 'scaler', 'until', null, ${REVISION})
+       select revision, json_build_object('layer', 'scaler', 'until', null, 'takeOver', false, ${REVISION})
        from bulkhead.scaler_revision where job_id = j.id
      ) r) as revisions
   from bulkhead.job j order by j.id`;

@@ -48,17 +48,17 @@ const HEAD = 'h.job_id, h.tenant, h.name, h.revision as head, h.kept_until';
  */
 export const goalsStatement = (jobs: string, tenants = 'select tenant from h'): string => `
   with h as materialized (${jobs})
-  select 'job' as kind, ${HEAD}, ${REVISION}, null::timestamptz as until
+  select 'job' as kind, ${HEAD}, ${REVISION}, null::timestamptz as until, r.take_over
   from h join bulkhead.goal_revision r on r.job_id = h.job_id and r.revision = h.job_revision
   union all
-  select 'oncall', ${HEAD}, ${REVISION}, r.until
+  select 'oncall', ${HEAD}, ${REVISION}, r.until, false
   from h join bulkhead.goal_revision r on r.job_id = h.job_id and r.revision = h.oncall_revision
   union all
-  select 'scaler', ${HEAD}, ${REVISION}, null
+  select 'scaler', ${HEAD}, ${REVISION}, null, false
   from h cross join lateral bulkhead.scaler_layer(h.job_id, h.scaler_revision, h.scaler_at) r
   where h.scaler_revision is not null
   union all
-  select 'platform', null, r.scope, null, null, null, ${REVISION}, null
+  select 'platform', null, r.scope, null, null, null, ${REVISION}, null, null
   from bulkhead.platform_head p join bulkhead.platform_revision r on r.scope = p.scope and r.revision = p.revision
   where p.scope = '${ALL_TENANTS}' or p.scope in (${tenants})`;
 

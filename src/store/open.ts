@@ -25,7 +25,7 @@ import { events } from './events.ts';
 import { expireOverrides } from './expiry.ts';
 import { find, findRemoved, goals, heads, knows, list } from './goals.ts';
 import { listen } from './hints.ts';
-import { history } from './history.ts';
+import { history, revisionOf } from './history.ts';
 import { heartbeat, holding, leave, replicas, whenServerChanges, yieldShards } from './leases.ts';
 import { readMigrations, requireCurrentSchema } from './migrate.ts';
 import { platformHistory, platforms, writePlatform } from './platform.ts';
@@ -146,6 +146,7 @@ export async function openStore(options: OpenOptions): Promise<Store> {
       find: (job) => find(db, job),
       findRemoved: (job) => findRemoved(db, job),
       knows: (ids) => knows(db, ids),
+      revisionOf: (id, revision) => revisionOf(db, id, revision),
       history: (id) => history(db, id),
       platforms: () => platforms(db),
       platformHistory: (tenant) => platformHistory(db, tenant),

@@ -38,6 +38,8 @@ export interface RevisionRow {
 export interface LayerRow extends RevisionRow {
   /** Of on-call layers only. */
   readonly until: Date | null;
+  /** Of layer `job` only; false in all others. */
+  readonly take_over: boolean;
 }
 
 const authorship = (row: RevisionRow): Authorship => ({
@@ -59,6 +61,7 @@ const ofContent = <C extends LayerContent>(row: LayerRow, content: C): JobRevisi
   revision: revision(row.revision),
   content,
   contentHash: row.content_hash,
+  ...(row.take_over && { takeOver: true }),
 });
 
 export const toJobLayer = (row: LayerRow): JobRevision<JobContent> =>

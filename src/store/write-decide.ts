@@ -40,11 +40,34 @@ export const isStored = (step: Step): step is StoredStep => STORED.has(step.rece
 /** @throws StoreError `conflict` */
 export function refuseDoubles(changes: readonly GoalChange[]): void {
   const names = new Set<string>();
-  for (const { job } of changes) {
+  const ids = new Set<JobId>();
+  for (const { job, id } of changes) {
     const name = jobName(job);
     if (names.has(name)) throw new StoreError('conflict', `${name} is named twice in one change: name it once.`);
+    if (id !== undefined && ids.has(id)) {
+      throw new StoreError(
+        'conflict',
+        `The id ${id} is given to two jobs in one change, ${name} among them: give each its own.`,
+      );
+    }
     names.add(name);
+    if (id !== undefined) ids.add(id);
   }
+}
+
+/**
+ * @param givenIds ids of the changes that some job has or had, with its name
+ * @throws StoreError `conflict` when a new job is to have one of them
+ */
+export function requireNewId({ change, receipt }: Step, givenIds: ReadonlyMap<JobId, JobName>): void {
+  const holder = receipt.outcome === 'created' && receipt.id !== null ? givenIds.get(receipt.id) : undefined;
+  if (holder === undefined) return;
+  throw new StoreError(
+    'conflict',
+    `${jobName(change.job)} cannot have the id ${receipt.id}: it was given to ${jobName(holder)}, and an id is never used ` +
+      'again, also when its job was removed. Leave the id out for a new one; a StreamJob has a new one once it was ' +
+      'deleted and made again.',
+  );
 }
 
 const isRemoved = (stored: StoredJob): boolean => stored.newest.job.content.kind === 'tombstone';
@@ -92,12 +115,12 @@ function requireBase({ job: { tenant, name }, content, base }: GoalChange, layer
  * @throws StaleBaseError; StoreError `invalid`
  */
 export function decide(change: GoalChange, stored: StoredJob | undefined): Step {
-  const { content, base } = change;
+  const { content, base, id: givenId, takeOver } = change;
   const job = { tenant: change.job.tenant, name: change.job.name };
   const layer = layerOf(content);
   const hash = contentHash(content);
   const step = (outcome: GoalReceipt['outcome'], id: JobId | null, at: number | null): Step => ({
-    change: { job, content, ...(base === undefined ? {} : { base }) },
+    change: { job, content, ...(base === undefined ? {} : { base }), ...(takeOver && { takeOver }) },
     layer,
     contentHash: hash,
     receipt: { job, id, revision: at === null ? null : revision(at), outcome },
@@ -108,7 +131,9 @@ export function decide(change: GoalChange, stored: StoredJob | undefined): Step 
   }
   requireBase(change, layer, stored);
   if (stored === undefined) {
-    return content.kind === 'tombstone' ? step('absent', null, null) : step('created', jobId(randomUUID()), 1);
+    return content.kind === 'tombstone'
+      ? step('absent', null, null)
+      : step('created', givenId ?? jobId(randomUUID()), 1);
   }
   const next = stored.head + 1;
   if (isRemoved(stored)) {

@@ -22,8 +22,9 @@ export interface TenantReply {
 const STORE_GOALS = `
   with given as materialized (
     select *, clock_timestamp() as at
-    from unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[], $8::text[], $9::text[])
-      as given (job_id, revision, layer, content, content_hash, until, outcome, tenant, name)
+    from unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[], $8::text[], $9::text[],
+        $10::boolean[])
+      as given (job_id, revision, layer, content, content_hash, until, outcome, tenant, name, take_over)
   ), locked as materialized (
     select h.revision = given.revision - 1 as stands
     from bulkhead.goal_head h join given on given.job_id = h.job_id
@@ -38,13 +39,13 @@ const STORE_GOALS = `
     from given, ready where go and j.id = given.job_id and outcome in ('removed', 'restored')
   ), written as (
     insert into bulkhead.goal_revision
-      (job_id, revision, layer, content, content_hash, until, author, source, reason, idempotency_key, created_at)
-    select job_id, revision, layer, content::jsonb, content_hash, until, $10, $11, $12, $13, at
+      (job_id, revision, layer, content, content_hash, until, take_over, author, source, reason, idempotency_key, created_at)
+    select job_id, revision, layer, content::jsonb, content_hash, until, take_over, $11, $12, $13, $14, at
     from given, ready where go and layer <> 'scaler'
   ), scaled as (
     insert into bulkhead.scaler_revision
       (job_id, revision, content, content_hash, author, source, reason, idempotency_key, created_at)
-    select job_id, revision, content::jsonb, content_hash, $10, $11, $12, $13, at
+    select job_id, revision, content::jsonb, content_hash, $11, $12, $13, $14, at
     from given, ready where go and layer = 'scaler'
   ), begun as (
     insert into bulkhead.goal_head (job_id, revision, job_revision)
@@ -60,10 +61,10 @@ const STORE_GOALS = `
     from given g, ready where go and h.job_id = g.job_id and outcome <> 'created'
   ), kept as (
     insert into bulkhead.idempotency (tenant, key, body_hash, receipts)
-    select tenant, $14, $15, receipts::jsonb from unnest($16::text[], $17::text[]) as reply (tenant, receipts), ready
+    select tenant, $15, $16, receipts::jsonb from unnest($17::text[], $18::text[]) as reply (tenant, receipts), ready
     where go
   )
-  select go, case when $18 and go then (select count(pg_notify($19, job_id::text)) from given) end from ready`;
+  select go, case when $19 and go then (select count(pg_notify($20, job_id::text)) from given) end from ready`;
 
 const contentOf = ({ change: { content } }: StoredStep): string | null => {
   if (content.kind === 'spec') return canonicalJson(content.spec);
@@ -92,6 +93,7 @@ export async function storeGoals(
     steps.map((s) => s.receipt.outcome),
     steps.map((s) => s.change.job.tenant),
     steps.map((s) => s.change.job.name),
+    steps.map((s) => s.layer === 'job' && s.change.takeOver === true),
     origin.author,
     origin.source,
     origin.reason,

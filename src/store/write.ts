@@ -1,4 +1,5 @@
-import { type JobName, jobId, jobName, revision } from '../job/ids.ts';
+import { type JobId, type JobName, jobId, jobName, revision } from '../job/ids.ts';
+import type { FieldKeeper } from '../job/status.ts';
 import { type ChangeOrigin, type GoalChange, type GoalReceipt, StoreError } from '../ports/store.ts';
 import { assemble, type GoalRow, goalsStatement, type StoredGoals, type StoredJob } from './goals.ts';
 import {
@@ -11,7 +12,8 @@ import {
   untilKnown,
 } from './idempotency.ts';
 import type { Database, Sql } from './pool.ts';
-import { decide, isStored, refuseDoubles, requireValid, type Step } from './write-decide.ts';
+import { decide, isStored, refuseDoubles, requireNewId, requireValid, type Step } from './write-decide.ts';
+import { refuseKept } from './write-kept.ts';
 import { GOAL_CHANNEL, storeGoals, type TenantReply } from './write-statement.ts';
 
 export { GOAL_CHANNEL };
@@ -43,36 +45,60 @@ const WANTED_JOBS = `
   ) j
   join bulkhead.goal_head h on h.job_id = j.id`;
 
-// A reply and the time have their own columns in those of a revision.
+// What is no revision has its own columns in those of one.
 const READ = `${goalsStatement(WANTED_JOBS, 'select unnest($1::text[])')}
   union all
-  select 'reply', null, tenant, null, null, null, null, receipts, body_hash, null, null, null, null, null, null
+  select 'reply', null, tenant, null, null, null, null, receipts, body_hash, null, null, null, null, null, null, null
   from bulkhead.idempotency where tenant = any($1) and key = $3
   union all
-  select 'clock', null, null, null, null, null, null, null, null, null, null, null, null, clock_timestamp(), null`;
+  select 'kept', h.job_id, null, null, null, null, null, o.status->'keepers', null, null, null, null, null, null, null, null
+  from h join bulkhead.observation o on o.job_id = h.job_id where o.status ? 'keepers'
+  union all
+  select 'given', id, tenant, name, null, null, null, null, null, null, null, null, null, null, null, null
+  from bulkhead.job where id = any($4::uuid[])
+  union all
+  select 'clock', null, null, null, null, null, null, null, null, null, null, null, null, clock_timestamp(), null, null`;
 
 type ReadRow =
   | GoalRow
   | { readonly kind: 'reply'; readonly tenant: string; readonly content: KeptReceipt[]; readonly content_hash: string }
+  | { readonly kind: 'kept'; readonly job_id: string; readonly content: readonly FieldKeeper[] }
+  | { readonly kind: 'given'; readonly job_id: string; readonly tenant: string; readonly name: string }
   | { readonly kind: 'clock'; readonly created_at: Date };
+
+const isGoalRow = (row: ReadRow): row is GoalRow => !['reply', 'kept', 'given', 'clock'].includes(row.kind);
 
 interface Standing {
   /** By the database's clock. */
   readonly now: Date;
   readonly goals: StoredGoals;
   readonly byName: ReadonlyMap<string, StoredJob>;
+  /** Who keeps fields of the jobs' StreamJobs, of those jobs of which somebody does. */
+  readonly keepers: ReadonlyMap<JobId, readonly FieldKeeper[]>;
+  /** Which of the ids that changes bring along are some job's already. */
+  readonly givenIds: ReadonlyMap<JobId, JobName>;
   readonly replies: readonly ReplyRow<readonly KeptReceipt[]>[];
 }
 
-async function readStanding(sql: Sql, names: readonly JobName[], call: KeyedCall): Promise<Standing> {
-  const rows = await sql.query<ReadRow>(READ, [names.map((n) => n.tenant), names.map((n) => n.name), call.key]);
-  const goals = assemble(rows.filter((row) => row.kind !== 'reply' && row.kind !== 'clock'));
+async function readStanding(sql: Sql, changes: readonly GoalChange[], call: KeyedCall): Promise<Standing> {
+  const names = changes.map(({ job }) => job);
+  const rows = await sql.query<ReadRow>(READ, [
+    names.map((n) => n.tenant),
+    names.map((n) => n.name),
+    call.key,
+    changes.flatMap(({ id }) => id ?? []),
+  ]);
+  const goals = assemble(rows.filter(isGoalRow));
   const clock = rows.find((row) => row.kind === 'clock');
   if (clock === undefined) throw new Error('a row that is always there is missing');
   return {
     now: clock.created_at,
     goals,
     byName: new Map(goals.jobs.map((stored) => [jobName(stored.job), stored])),
+    keepers: new Map(rows.filter((row) => row.kind === 'kept').map((row) => [jobId(row.job_id), row.content])),
+    givenIds: new Map(
+      rows.filter((row) => row.kind === 'given').map(({ job_id: id, tenant, name }) => [jobId(id), { tenant, name }]),
+    ),
     replies: rows
       .filter((row) => row.kind === 'reply')
       .map((row) => ({ tenant: row.tenant, body_hash: row.content_hash, receipts: row.content })),
@@ -123,11 +149,7 @@ async function writeOnce(
   dryRun: boolean,
   attempt: Attempt,
 ): Promise<GoalReceipt[]> {
-  const standing = await readStanding(
-    db,
-    changes.map((change) => change.job),
-    call,
-  );
+  const standing = await readStanding(db, changes, call);
   const former = formerReplies(call, standing.replies);
   if (former.size > 0) {
     const receipts = repeatReceipts(changes, former);
@@ -136,7 +158,9 @@ async function writeOnce(
   }
   const steps = changes.map((change) => decide(change, standing.byName.get(jobName(change.job))));
   const stored = steps.filter(isStored);
+  refuseKept(stored, origin.source, standing.byName, standing.keepers);
   for (const step of stored) {
+    requireNewId(step, standing.givenIds);
     requireValid(step, standing.byName.get(jobName(step.change.job)), standing.goals, origin, standing.now);
   }
   // A key that the caller may use again is kept also where there was nothing to change: later there might be.
@@ -148,7 +172,7 @@ async function writeOnce(
   return steps.map((step) => step.receipt);
 }
 
-/** @returns one receipt for each change, in their order. @throws StaleBaseError, StoreError */
+/** @returns one receipt for each change, in their order. @throws StaleBaseError, KeptElsewhereError, StoreError */
 export async function write(
   db: Database,
   changes: readonly GoalChange[],
@@ -158,7 +182,12 @@ export async function write(
   if (changes.length === 0) return [];
   refuseDoubles(changes);
   // Not the base: it says when a change may be stored, not what, and whoever sends a call again has read anew.
-  const body = changes.map(({ job: { tenant, name }, content }) => ({ job: { tenant, name }, content }));
+  const body = changes.map(({ job: { tenant, name }, content, id, takeOver }) => ({
+    job: { tenant, name },
+    content,
+    id,
+    takeOver,
+  }));
   const call = keyedCall(origin, { goals: body });
   return await untilKnown(call, (attempt) => writeOnce(db, changes, origin, call, options.dryRun ?? false, attempt));
 }
