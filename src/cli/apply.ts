@@ -14,6 +14,7 @@ import {
   outputOption,
   reasonOption,
   recursiveOption,
+  takeOverOption,
   timeoutOption,
   wholeNumber,
 } from './options.ts';
@@ -26,6 +27,7 @@ interface ApplyOptions extends GlobalOptions, FileOptions {
   readonly reason?: string;
   readonly base?: number;
   readonly idempotencyKey?: string;
+  readonly takeOver?: true;
   readonly wait?: true;
   readonly timeout: number;
   readonly output?: 'name' | 'json';
@@ -39,13 +41,14 @@ interface ApplyOptions extends GlobalOptions, FileOptions {
 function changesOf(
   jobs: readonly WrittenJob[],
   goals: ReadonlyMap<string, Goal>,
-  { base, idempotencyKey }: Pick<ApplyOptions, 'base' | 'idempotencyKey'>,
+  { base, idempotencyKey, takeOver }: Pick<ApplyOptions, 'base' | 'idempotencyKey' | 'takeOver'>,
 ): GoalChange[] {
   const given: Base | undefined = base === undefined ? base : base === 0 ? 'none' : revision(base);
   return jobs.map(({ name, spec }) => {
     const read = idempotencyKey === undefined ? (goals.get(jobName(name))?.layers.job.revision ?? 'none') : undefined;
     const from = given ?? read;
-    return { job: name, content: { kind: 'spec', spec }, ...(from !== undefined && { base: from }) };
+    const content = { kind: 'spec', spec } as const;
+    return { job: name, content, ...(from !== undefined && { base: from }), ...(takeOver && { takeOver }) };
   });
 }
 
@@ -79,6 +82,7 @@ export function addApplyCommand(program: Command): void {
         'revision that the file was made from (0: the job is new); refused when layer job has changed since',
       ).argParser(wholeNumber(0)),
     )
+    .addOption(takeOverOption())
     .addOption(idempotencyOption())
     .addOption(dryRunOption())
     .addOption(new Option('--wait', 'wait until all jobs are ready'))

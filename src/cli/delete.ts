@@ -19,6 +19,7 @@ import {
   parseJob,
   reasonOption,
   recursiveOption,
+  takeOverOption,
   tenantOf,
   timeoutOption,
   yesOption,
@@ -33,6 +34,7 @@ interface DeleteOptions extends GlobalOptions, FileOptions {
   readonly all?: true;
   readonly reason?: string;
   readonly idempotencyKey?: string;
+  readonly takeOver?: true;
   readonly wait?: true;
   readonly timeout: number;
   readonly yes?: true;
@@ -85,7 +87,10 @@ async function remove(context: Context, options: DeleteOptions, names: string[])
   if (options.all && jobs.length === 0) return say('No jobs found: nothing was deleted.');
   await requireMeant(store, jobs, options);
   const goals = options.dryRun === 'none' ? new Map<string, Goal>() : await readGoals(store, jobs);
-  const changes = jobs.map((job): GoalChange => ({ job, content: { kind: 'tombstone' } }));
+  const { takeOver } = options;
+  const changes = jobs.map(
+    (job): GoalChange => ({ job, content: { kind: 'tombstone' }, ...(takeOver && { takeOver }) }),
+  );
   const receipts = await writeGoals(context, { changes, goals, origin: origin(options) }, options);
   const removed = receipts.filter(({ outcome }) => outcome === 'removed');
   if (options.wait) await waitFor(context, targetsOf(removed), { until: isGone, timeoutMs: options.timeout });
@@ -104,6 +109,7 @@ export function addDeleteCommand(program: Command): void {
     .addOption(recursiveOption())
     .addOption(new Option('--all', 'all jobs of the tenant that -n names, or of all tenants with -A; asks first'))
     .addOption(reasonOption())
+    .addOption(takeOverOption())
     .addOption(idempotencyOption())
     .addOption(dryRunOption())
     .addOption(new Option('--wait', 'wait until the cells are gone'))

@@ -5,6 +5,7 @@ import type { ReplicaInfo } from '../ports/shards.ts';
 import type { BrakeState, KnownCluster, StoredEvent } from '../ports/store.ts';
 import { specPath } from './field-changes.ts';
 import { type JobView, writtenSpec } from './jobs.ts';
+import { keeperLines } from './keeper-text.ts';
 import { changeOf, isActive, layersText, platformText, SOURCES } from './layer-words.ts';
 import { age, ageOf, fields, indent, table, toYamlText } from './output.ts';
 import { type LivePlan, stepLines } from './plan-text.ts';
@@ -60,7 +61,7 @@ function goalSection(description: Description): string {
   const platform = platformText(goal.platform);
   const head = fields([
     ['Revision', what],
-    ['Set by', `${newest.author}, ${SOURCES[newest.source]}`],
+    ['Set by', `${newest.author}, ${SOURCES[newest.source]}${newest.takeOver ? ', taking over from others' : ''}`],
     ['When', `${ageOf(newest.createdAt, description.now)} ago (${newest.createdAt.toISOString()})`],
     ['Why', newest.reason ?? 'no reason was given'],
     ...(platform === '' ? [] : [['Platform', platform] as const]),
@@ -91,7 +92,9 @@ function observedSection({ view: { goal, seen }, replicas, cluster, now }: Descr
     ['TYPE', 'STATUS', 'SINCE', 'REASON', 'MESSAGE'],
     status.conditions.map((c) => [c.type, c.status, age(Date.parse(c.lastTransitionTime), now), c.reason, c.message]),
   );
-  return section('Observed:', `${head}Conditions:\n${indent(conditions)}`);
+  const kept = keeperLines(status.keepers ?? []).map((line) => `${printable(line)}\n`);
+  const keepers = kept.length > 0 ? `Kept by others:\n${indent(kept.join(''))}` : '';
+  return section('Observed:', `${head}Conditions:\n${indent(conditions)}${keepers}`);
 }
 
 function nextSection({ view: { seen }, live }: Description): string {

@@ -2,7 +2,9 @@ import type { ExplainedField, FieldOrigin } from '../job/explain.ts';
 import type { Goal } from '../job/goal.ts';
 import { jobName } from '../job/ids.ts';
 import { printable } from '../job/problem.ts';
+import type { FieldKeeper } from '../job/status.ts';
 import { specPath } from './field-changes.ts';
+import { keeperLines } from './keeper-text.ts';
 import { layersText, platformText } from './layer-words.ts';
 import { table } from './output.ts';
 
@@ -56,16 +58,25 @@ export function limitLines({ platform }: Goal): string[] {
   });
 }
 
-/** What `explain` prints. */
-export function explainText(goal: Goal, fields: readonly ExplainedField[], withOverridden: boolean): string {
-  const limits = limitLines(goal).map((line) => `  ${printable(line)}\n`);
+/** Lines under a title; empty where there are none. */
+const block = (title: string, lines: readonly string[]): string =>
+  lines.length > 0 ? `${title}\n${lines.map((line) => `  ${printable(line)}\n`).join('')}` : '';
+
+/** What `explain` prints. @param keepers who else keeps fields of the job's StreamJob */
+export function explainText(
+  goal: Goal,
+  fields: readonly ExplainedField[],
+  withOverridden: boolean,
+  keepers: readonly FieldKeeper[] = [],
+): string {
   const parts = [
     refusalText(goal),
     table(
       HEADER,
       fields.flatMap((field) => rowsOf(field, withOverridden)),
     ),
-    limits.length > 0 ? `Limits:\n${limits.join('')}` : '',
+    block('Limits:', limitLines(goal)),
+    block('Kept by others:', keeperLines(keepers)),
   ];
   return parts.filter((part) => part !== '').join('\n');
 }
@@ -73,7 +84,11 @@ export function explainText(goal: Goal, fields: readonly ExplainedField[], withO
 const originObject = (from: FieldOrigin): unknown =>
   from.scope === 'built-in' ? from : { ...from, createdAt: from.createdAt.toISOString() };
 
-export const explainObject = (goal: Goal, fields: readonly ExplainedField[]): unknown => ({
+export const explainObject = (
+  goal: Goal,
+  fields: readonly ExplainedField[],
+  keepers: readonly FieldKeeper[] = [],
+): unknown => ({
   tenant: goal.job.tenant,
   name: goal.job.name,
   id: goal.job.id,
@@ -90,5 +105,6 @@ export const explainObject = (goal: Goal, fields: readonly ExplainedField[]): un
   limits: [goal.platform.all, goal.platform.tenant].flatMap((scope) =>
     scope ? [{ tenant: scope.tenant, revision: scope.revision, ...scope.content.limits }] : [],
   ),
+  keepers: keepers.map(({ manager, fields: kept }) => ({ manager, fields: kept })),
   refused: goal.content.kind === 'refused' ? { because: goal.content.because, problems: goal.content.problems } : null,
 });

@@ -12,11 +12,14 @@ interface ExplainOptions extends GlobalOptions {
 }
 
 async function explainJob(context: Context, options: ExplainOptions, [name = '']: string[]): Promise<void> {
-  const goal = await requireWanted(await context.store(), parseJob(name, options));
+  const store = await context.store();
+  const goal = await requireWanted(store, parseJob(name, options));
+  const [seen] = await store.statuses([goal.job.id]);
+  const keepers = seen?.status.keepers ?? [];
   const fields = explain(goal);
-  if (options.output === 'json') return print(toJsonText(explainObject(goal, fields)));
-  if (options.output === 'yaml') return print(toYamlText(explainObject(goal, fields)));
-  await print(explainText(goal, fields, options.overridden === true));
+  if (options.output === 'json') return print(toJsonText(explainObject(goal, fields, keepers)));
+  if (options.output === 'yaml') return print(toYamlText(explainObject(goal, fields, keepers)));
+  await print(explainText(goal, fields, options.overridden === true, keepers));
 }
 
 export function addExplainCommand(program: Command): void {

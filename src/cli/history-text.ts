@@ -24,7 +24,7 @@ export function historyTable(revisions: readonly JobRevision[], now: number): st
       String(it.revision),
       layerOf(it.content),
       it.author,
-      it.source,
+      it.takeOver ? `${it.source}, take-over` : it.source,
       ageOf(it.createdAt, now),
       it.reason ?? '',
       changeOf(it, before),
@@ -62,6 +62,7 @@ export const historyObject = (job: JobRef, revisions: readonly JobRevision[]): u
     reason: it.reason,
     idempotencyKey: it.idempotencyKey,
     contentHash: it.contentHash,
+    ...(it.takeOver && { takeOver: true }),
     ...contentObject(it),
   })),
 });

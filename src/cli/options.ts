@@ -97,6 +97,12 @@ export const dryRunOption = (): Option =>
     .choices(['client', 'server', 'none'])
     .default('none');
 
+export const takeOverOption = (): Option =>
+  new Option(
+    '--take-over',
+    'also where others keep fields of the job in Kubernetes (Argo CD, Flux, kubectl apply), which is refused otherwise: their object is written over',
+  );
+
 export const yesOption = (): Option => new Option('--yes', 'do not ask');
 
 export const idempotencyOption = (): Option =>

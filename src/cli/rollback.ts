@@ -11,6 +11,7 @@ import {
   mandatoryReasonOption,
   outputOption,
   parseJob,
+  takeOverOption,
   wholeNumber,
 } from './options.ts';
 import { say } from './output.ts';
@@ -20,6 +21,7 @@ import { writeGoals } from './write-goals.ts';
 interface RollbackOptions extends GlobalOptions {
   readonly to: number;
   readonly reason: string;
+  readonly takeOver?: true;
   readonly dryRun: DryRun;
   readonly output?: 'name' | 'json';
 }
@@ -45,7 +47,8 @@ async function rollback(context: Context, options: RollbackOptions, [text = '']:
       `revision ${options.to} of ${name} is a removal (of revision ${revision}), to which nothing rolls back; remove the job with: bulkhead delete ${name}, or bring a removed one back with: bulkhead undelete ${name}`,
     );
   }
-  const change = { job: goal.job, content, base: goal.layers.job.revision };
+  const { takeOver } = options;
+  const change = { job: goal.job, content, base: goal.layers.job.revision, ...(takeOver && { takeOver }) };
   const [receipt] = await writeGoals(
     context,
     { changes: [change], origin: origin(options, 'rollback'), goals: new Map([[name, goal]]) },
@@ -67,6 +70,7 @@ export function addRollbackCommand(program: Command): void {
         .makeOptionMandatory(),
     )
     .addOption(mandatoryReasonOption())
+    .addOption(takeOverOption())
     .addOption(dryRunOption())
     .addOption(outputOption('name', 'json'))
     .action(action<RollbackOptions>(rollback));

@@ -4,12 +4,13 @@ import { StaleBaseError } from '../ports/store.ts';
 import type { Store } from '../store/open.ts';
 import { action, type Context, origin } from './context.ts';
 import { CliError } from './errors.ts';
-import { dryRunOption, type GlobalOptions, outputOption, parseJob, reasonOption } from './options.ts';
+import { dryRunOption, type GlobalOptions, outputOption, parseJob, reasonOption, takeOverOption } from './options.ts';
 import type { DryRun } from './receipts.ts';
 import { writeGoals } from './write-goals.ts';
 
 interface UndeleteOptions extends GlobalOptions {
   readonly reason?: string;
+  readonly takeOver?: true;
   readonly dryRun: DryRun;
   readonly output?: 'name' | 'json';
 }
@@ -40,7 +41,8 @@ async function undelete(context: Context, options: UndeleteOptions, [text = '']:
   const job = parseJob(text, options);
   const { goal, content } = await lastContent(await context.store(), job);
   // From the tombstone: once the name is free, this must not make a new job of the old content.
-  const change = { job, content, base: goal.layers.job.revision };
+  const { takeOver } = options;
+  const change = { job, content, base: goal.layers.job.revision, ...(takeOver && { takeOver }) };
   const goals = new Map([[jobName(job), goal]]);
   try {
     await writeGoals(context, { changes: [change], origin: origin(options, 'rollback'), goals }, options);
@@ -56,6 +58,7 @@ export function addUndeleteCommand(program: Command): void {
     .description('Bring back a job that was removed lately, under its old id and as it was; its cell is made again')
     .argument('<job>', 'NAME or TENANT/NAME')
     .addOption(reasonOption())
+    .addOption(takeOverOption())
     .addOption(dryRunOption())
     .addOption(outputOption('name', 'json'))
     .action(action<UndeleteOptions>(undelete));
