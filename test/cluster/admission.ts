@@ -38,7 +38,8 @@ const kustomizationSchema = z.looseObject({ resources: z.array(z.string()) });
 
 /**
  * Installs the fence and its policies as `kubectl apply --server-side -k manifests/admission` does, which not every
- * machine has, and waits until the API server keeps to them. Applied again it changes nothing.
+ * machine has, and waits until the API server keeps to them. Applied again it changes nothing. Those for StreamJobs lie
+ * idle until the CRD is there; the API server then needs some 5 s until it takes one.
  */
 export async function installAdmission(cluster: Pick<LocalCluster, 'kubeconfigPath'>): Promise<void> {
   const kubeconfig = new KubeConfig();
@@ -63,6 +64,7 @@ async function applyAll(kubeconfig: KubeConfig): Promise<void> {
   }
 }
 
+/** The fence is the last of the files, and an API server takes policies in as they came. */
 async function untilEnforced(kubeconfig: KubeConfig): Promise<void> {
   const deadline = performance.now() + ENFORCED_TIMEOUT_MS;
   while (!(await isEnforced(kubeconfig))) {

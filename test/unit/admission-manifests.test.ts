@@ -2,13 +2,16 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import { z } from 'zod';
 import { FENCE_NAME, FENCE_NAMESPACE } from '../../src/cluster/epoch-fence-data.ts';
 import { SHARD_COUNT } from '../../src/job/ids.ts';
 import { ANNOTATIONS, CELL_KINDS, LABELS, MANAGER } from '../../src/plan/objects.ts';
 
-/** The properties that the admission policies must keep. That they work is shown by test/integration/fence.test.ts. */
+/**
+ * The properties that the admission policies must keep. That they work is shown by test/integration/fence.test.ts and
+ * test/integration/admission-*.test.ts.
+ */
 
 const FOLDER = join(import.meta.dirname, '../../manifests/admission');
 
@@ -17,6 +20,7 @@ const policySchema = z.looseObject({
   metadata: z.looseObject({ name: z.string() }),
   spec: z.looseObject({
     failurePolicy: z.string(),
+    paramKind: z.unknown().optional(),
     matchConstraints: z.looseObject({
       objectSelector: z.unknown().optional(),
       resourceRules: z.array(
@@ -28,8 +32,8 @@ const policySchema = z.looseObject({
         }),
       ),
     }),
-    matchConditions: z.array(expressionSchema),
-    validations: z.array(expressionSchema.extend({ reason: z.string() })),
+    matchConditions: z.array(expressionSchema).default([]),
+    validations: z.array(expressionSchema.extend({ reason: z.string().optional() })).default([]),
   }),
 });
 const bindingSchema = z.looseObject({
@@ -46,6 +50,9 @@ const documents = texts.flatMap((text) => parseAllDocuments(text).map((document)
 const ofKind = (kind: string) => documents.filter((document) => document.kind === kind);
 const policies = ofKind('ValidatingAdmissionPolicy').map((document) => policySchema.parse(document));
 const bindings = ofKind('ValidatingAdmissionPolicyBinding').map((document) => bindingSchema.parse(document));
+/** It says no to nothing: see its file. */
+const KEEPALIVE = 'bulkhead-keepalive';
+const real = policies.filter(({ metadata }) => metadata.name !== KEEPALIVE);
 
 function policy(name: string): z.infer<typeof policySchema> {
   const found = policies.find(({ metadata }) => metadata.name === name);
@@ -59,7 +66,7 @@ test('every policy is bound, refuses with 403, and refuses too when it cannot be
     policies.map(({ metadata }) => metadata.name),
   );
   for (const { spec } of bindings) assert.deepEqual(spec.validationActions, ['Deny']);
-  for (const { spec } of policies) {
+  for (const { spec } of real) {
     assert.equal(spec.failurePolicy, 'Fail');
     assert.ok(spec.validations.every(({ reason }) => reason === 'Forbidden'));
   }
@@ -78,13 +85,47 @@ test('the fence is for every kind of a cell, by its label in the old state or th
   assert.deepEqual(matchConstraints.objectSelector, { matchExpressions: [{ key: LABELS.store, operator: 'Exists' }] });
 });
 
-test('without the fence nothing is let through', () => {
-  const [fence] = bindings.filter(({ spec }) => spec.policyName === 'bulkhead-fence');
-  assert.deepEqual(fence?.spec.paramRef, {
-    name: FENCE_NAME,
-    namespace: FENCE_NAMESPACE,
-    parameterNotFoundAction: 'Deny',
-  });
+test('without the fence nothing is let through that is compared with it', () => {
+  const compared = real.filter(({ spec }) => spec.paramKind !== undefined).map(({ metadata }) => metadata.name);
+  assert.deepEqual(compared.toSorted(), ['bulkhead-fence', 'bulkhead-fence-resource']);
+  for (const { spec } of bindings.filter(({ spec: { policyName } }) => compared.includes(policyName))) {
+    assert.deepEqual(spec.paramRef, { name: FENCE_NAME, namespace: FENCE_NAMESPACE, parameterNotFoundAction: 'Deny' });
+  }
+});
+
+test('the keepalive has a ConfigMap as its parameter like the fence, and matches nothing that exists', () => {
+  const { spec } = policy(KEEPALIVE);
+  assert.deepEqual(spec.paramKind, policy('bulkhead-fence').spec.paramKind);
+  assert.deepEqual(
+    spec.matchConstraints.resourceRules.map(({ apiGroups }) => apiGroups),
+    [['keepalive.bulkhead.dev']],
+  );
+});
+
+test('authors are stamped by a policy that is bound and lets nothing through when it cannot be evaluated', () => {
+  const [author, ...others] = ofKind('MutatingAdmissionPolicy').map((document) => policySchema.parse(document));
+  const [binding] = ofKind('MutatingAdmissionPolicyBinding');
+  assert.ok(author && others.length === 0 && binding.spec.policyName === author.metadata.name);
+  assert.deepEqual([author.spec.failurePolicy, author.spec.reinvocationPolicy], ['Fail', 'IfNeeded']);
+  const [rule] = author.spec.matchConstraints.resourceRules;
+  assert.deepEqual(rule?.resources, ['streamjobs'], 'a subresource carries no annotations');
+});
+
+test('the operator is fenced for every resource there is, by the name of its account', () => {
+  const { matchConstraints, matchConditions } = policy('bulkhead-operator').spec;
+  assert.deepEqual(matchConstraints.resourceRules, [
+    { operations: ['*'], apiGroups: ['*'], apiVersions: ['*'], resources: ['*/*'] },
+  ]);
+  const account = "'system:serviceaccount:bulkhead-system:bulkhead-operator'";
+  assert.deepEqual(
+    matchConditions.map(({ expression }) => expression),
+    [`request.userInfo.username == ${account}`],
+  );
+});
+
+test('the policy that is installed last is the one whose effect is waited for (test/cluster/admission.ts)', () => {
+  const { resources } = parse(readFileSync(join(FOLDER, 'kustomization.yaml'), 'utf8'));
+  assert.equal(resources.at(-1), 'fence-policy.yaml');
 });
 
 test('the ConfigMap comes without data, so that applying it again takes no epoch away', () => {
@@ -94,7 +135,8 @@ test('the ConfigMap comes without data, so that applying it again takes no epoch
 });
 
 test('labels, annotations, the manager and the number of shards are those of the source', () => {
-  const known: readonly string[] = [...Object.values(LABELS), ...Object.values(ANNOTATIONS)];
+  const resource = ['bulkhead.dev/author', 'bulkhead.dev/written-by', 'bulkhead.dev/streamjobs'];
+  const known: readonly string[] = [...Object.values(LABELS), ...Object.values(ANNOTATIONS), ...resource];
   const used = texts.join('\n').match(/bulkhead\.dev\/[a-z-]+/g) ?? [];
   assert.deepEqual(
     used.filter((name) => !known.includes(name)),
@@ -105,7 +147,7 @@ test('labels, annotations, the manager and the number of shards are those of the
 });
 
 test('exempt are Kubernetes’ own controllers by their whole names, nodes and who breaks the glass; no administrator', () => {
-  for (const { spec, metadata } of policies) {
+  for (const { spec, metadata } of real.filter(({ metadata: { name } }) => name !== 'bulkhead-operator')) {
     const conditions = spec.matchConditions.map(({ expression }) => expression).join('\n');
     const named: readonly string[] = conditions.match(/'(system|bulkhead):[^']+'/g) ?? [];
     assert.ok(named.includes("'bulkhead:break-glass'"), metadata.name);
