@@ -1,12 +1,19 @@
 import { styleText } from 'node:util';
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
-import { operatorImage, workerImage } from './images/index.ts';
+import { operatorImage, postgresImage, workerImage } from './images/index.ts';
+import { nameInCluster } from './images/release.ts';
 import { type ClusterKind, type ClusterStatus, DEFAULT_NAMES, down, status, up } from './index.ts';
+import { kubectl } from './kubectl.ts';
 import { note } from './progress.ts';
 
 const KINDS = Object.keys(DEFAULT_NAMES) as ClusterKind[];
 
-const IMAGES = { worker: workerImage, operator: operatorImage };
+/** `release` is what a manifest calls the image, whatever its sources are. */
+const IMAGES: Record<string, () => Promise<{ ref: string; release?: string }>> = {
+  operator: operatorImage,
+  postgres: postgresImage,
+  worker: workerImage,
+};
 
 interface Options {
   name?: string;
@@ -64,25 +71,42 @@ program
   .description("print the path of the cluster's kubeconfig")
   .addArgument(kindArgument().default('kind'))
   .addOption(nameOption())
-  .action(async (kind: ClusterKind, { name = DEFAULT_NAMES[kind] }: Options) => {
-    const cluster = (await status()).find((it) => it.kind === kind && it.name === name);
-    if (!cluster) {
-      throw new Error(`There is no ${kind} cluster "${name}". Make it: npm run cluster -- up ${kind} --name ${name}`);
-    }
-    process.stdout.write(`${cluster.kubeconfigPath}\n`);
+  .action(async (kind: ClusterKind, { name }: Options) => {
+    process.stdout.write(`${await kubeconfigOf(kind, name)}\n`);
+  });
+
+program
+  .command('kubectl')
+  .description("run kubectl, the machine's or the one that comes along, on $KUBECONFIG or else the kind cluster")
+  .argument('[arguments...]', 'what kubectl is asked')
+  .helpOption(false)
+  .allowUnknownOption()
+  .action(async () => {
+    // As they were typed: commander would take a -- out.
+    const args = process.argv.slice(process.argv.indexOf('kubectl') + 1);
+    process.exitCode = await kubectl(args, process.env.KUBECONFIG || (await kubeconfigOf('kind')));
   });
 
 program
   .command('load')
-  .description("build an image of this checkout and load it into the kind cluster: the examples' worker, the operator")
-  .addArgument(new Argument('<image>', 'which image').choices(Object.keys(IMAGES)))
+  .description('build images of this checkout and load them into the kind cluster, which is made if need be')
+  .addArgument(new Argument('<images...>', 'which images').choices(Object.keys(IMAGES)))
   .addOption(nameOption())
-  .action(async (image: keyof typeof IMAGES, { name }: Options) => {
+  .action(async (images: string[], { name }: Options) => {
     const cluster = await up('kind', name === undefined ? {} : { name });
-    const { ref } = await IMAGES[image]();
-    await cluster.loadImages([ref]);
-    process.stdout.write(`${ref}\n`);
+    for (const image of images) {
+      const { ref, release } = (await IMAGES[image]?.()) ?? { ref: '' };
+      await cluster.loadImages([ref]);
+      if (release !== undefined) await nameInCluster(cluster, ref, release);
+      process.stdout.write(`${release ?? ref}\n`);
+    }
   });
+
+async function kubeconfigOf(kind: ClusterKind, name = DEFAULT_NAMES[kind]): Promise<string> {
+  const cluster = (await status()).find((it) => it.kind === kind && it.name === name);
+  if (cluster) return cluster.kubeconfigPath;
+  throw new Error(`There is no ${kind} cluster "${name}". Make it: npm run cluster -- up ${kind} --name ${name}`);
+}
 
 function kindArgument(): Argument {
   return new Argument('[kind]', 'which kind of cluster').choices(KINDS);

@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import packageJson from '../../../package.json' with { type: 'json' };
 import { cached, hashOf } from '../cache.ts';
 import { type Docker, docker, withDocker } from '../kind/docker.ts';
 import { imageIsThere, pullImage, removeOtherImages } from '../kind/registry.ts';
@@ -21,14 +22,15 @@ const REPO = fileURLToPath(new URL('../../..', import.meta.url));
 const REPOSITORY = 'bulkhead.local/operator';
 /** Type declarations, source maps and documents, which no program reads when it runs. */
 const NOT_NEEDED = String.raw`.*\.(d\.[cm]?ts|map|md)`;
-/** The default of BASE_IMAGE in the Dockerfile. */
-const USUAL_BASE = 'node:24-bookworm-slim';
+/** What manifests/overlays/production names. */
+const RELEASE = `${REPOSITORY}:${packageJson.version}`;
 
 /**
- * The operator's image, `bulkhead.local/operator:<hash of its sources>` and `:dev`, built from the Dockerfile into the
- * Docker daemon that the kind clusters are on: call it while one is up, or the daemon stays until the next `down`.
+ * The operator's image, `bulkhead.local/operator:<hash of its sources>` and `:<version>`, built from the Dockerfile into
+ * the Docker daemon that the kind clusters are on: call it while one is up, or the daemon stays until the next `down`.
+ * `ref` changes with the sources; `release` is what install.yaml names.
  */
-export async function operatorImage(): Promise<{ ref: string }> {
+export async function operatorImage(): Promise<{ ref: string; release: string }> {
   return await withDocker(async (it) => {
     const base = await baseImage(it);
     const sources = ['Dockerfile', 'package.json', 'package-lock.json', 'src'].map((path) => ({
@@ -40,17 +42,19 @@ export async function operatorImage(): Promise<{ ref: string }> {
         typical: '10 s, the first time 1 min',
       });
       await removeOtherImages(it, REPOSITORY, ref);
-      await docker(it, ['tag', ref, `${REPOSITORY}:dev`]);
+      await docker(it, ['tag', ref, RELEASE]);
     }
-    return { ref };
+    return { ref, release: RELEASE };
   });
 }
 
+/** The Dockerfile's own, where it is there or can be had. */
 async function baseImage(it: Docker): Promise<string> {
-  if (await imageIsThere(it, USUAL_BASE)) return USUAL_BASE;
+  const usual = /^ARG BASE_IMAGE=(\S+)$/m.exec(await readFile(join(REPO, 'Dockerfile'), 'utf8'))?.[1] ?? '';
+  if (await imageIsThere(it, usual)) return usual;
   const local = await localNodeBase();
   if (await imageIsThere(it, local.ref)) return local.ref;
-  if (await pullImage(it, USUAL_BASE)) return USUAL_BASE;
+  if (await pullImage(it, usual)) return usual;
   await docker(it, ['load', '--quiet', '--input', await local.build()]);
   return local.ref;
 }
@@ -59,7 +63,7 @@ async function build(it: Docker, base: string, ref: string): Promise<void> {
   const modules = await productionModules();
   // Debian's docker.io has no buildx; the classic builder then does the same.
   const env = (await hasBuildx(it)) ? it.env : { ...it.env, DOCKER_BUILDKIT: '0' };
-  const build = ['docker', 'build', '--build-arg', `BASE_IMAGE=${base}`, '--tag', ref, '-'];
+  const build = ['docker', 'build', '--build-arg', `BASE_IMAGE=${base}`, '--target', 'staged', '--tag', ref, '-'];
   // The context is the repo's sources with node_modules from elsewhere.
   const script =
     'sources=$1 modules=$2; shift 2; ' +
