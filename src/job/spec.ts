@@ -62,6 +62,9 @@ const peer = z
   })
   .refine((p) => (p.cidr !== undefined) !== (p.job !== undefined), { error: 'expected exactly one of cidr, job' });
 
+/** What can run in a cell: fields of a job's spec, of which it has exactly one. */
+export const ENGINES = ['container'] as const;
+
 export const jobSpecSchema = z.strictObject({
   container: container.describe(
     'Engine `container`: the workers run any image that runs as a user other than root. A job has exactly one engine.',
