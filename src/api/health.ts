@@ -1,8 +1,18 @@
 import Fastify from 'fastify';
 import type { Metrics } from './metrics.ts';
 
-/** What stands between the operator and being ready; empty when nothing does. */
-export type Hindrances = () => readonly string[];
+/** One thing that must be in order before the operator can do its work. */
+export interface ReadyCheck {
+  readonly name: string;
+  /** What is the matter, as a sentence; null when nothing is. */
+  readonly reason: string | null;
+}
+
+export interface Readiness {
+  readonly checks: readonly ReadyCheck[];
+  /** What is worth to be said and hinders nothing. */
+  readonly notes: readonly string[];
+}
 
 export interface HealthServer {
   /** Where it listens: `http://host:port`. */
@@ -10,21 +20,37 @@ export interface HealthServer {
   close(): Promise<void>;
 }
 
+/** What hinders the operator; it is ready when nothing does. */
+export const reasonsOf = ({ checks }: Readiness): string[] => checks.flatMap(({ reason }) => reason ?? []);
+
+/** As Kubernetes' own components answer to `?verbose`. */
+export function verboseText(readiness: Readiness): string {
+  const { checks, notes } = readiness;
+  const lines = checks.map(({ name, reason }) => (reason === null ? `[+]${name} ok` : `[-]${name} failed: ${reason}`));
+  const verdict = reasonsOf(readiness).length === 0 ? 'readyz check passed' : 'readyz check failed';
+  return [...lines, ...notes.map((note) => `[i]${note}`), verdict, ''].join('\n');
+}
+
 /**
  * `/healthz` answers 200 as long as the process turns its event loop: a lost database or cluster is no reason to be
- * restarted. `/readyz` answers 503 with the reasons while the operator cannot do its work. `/metrics` is Prometheus's.
+ * restarted. `/readyz` answers 503 with the reasons while the operator cannot do its work, and in either case says what
+ * else is worth to be said; with `?verbose` as text, check by check. `/metrics` is Prometheus's.
  * @throws Error when the port is taken
  */
 export async function serveHealth(
   listen: { host: string; port: number },
-  hindrances: Hindrances,
+  readiness: () => Readiness,
   metrics: Metrics,
 ): Promise<HealthServer> {
   const server = Fastify({ logger: false, forceCloseConnections: true });
   server.get('/healthz', async () => ({ status: 'ok' }));
-  server.get('/readyz', async (_request, reply) => {
-    const reasons = hindrances();
-    return reply.code(reasons.length === 0 ? 200 : 503).send({ ready: reasons.length === 0, reasons });
+  server.get<{ Querystring: { verbose?: string } }>('/readyz', async ({ query }, reply) => {
+    const now = readiness();
+    const reasons = reasonsOf(now);
+    const ready = reasons.length === 0;
+    reply.code(ready ? 200 : 503);
+    if (query.verbose !== undefined) return reply.type('text/plain; charset=utf-8').send(verboseText(now));
+    return reply.send({ ready, reasons, notes: now.notes });
   });
   server.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()));
   const url = await server.listen(listen);

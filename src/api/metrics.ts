@@ -1,4 +1,8 @@
-import { Gauge, Registry } from '@prometheus-io/client';
+import { collectDefaultMetrics, Gauge, type Registry } from '@prometheus-io/client';
+import packageJson from '../../package.json' with { type: 'json' };
+import type { Phase } from '../job/status.ts';
+import type { JobCounts } from '../signals/census.ts';
+import { CONTROLLER, QUEUE } from '../signals/work-metrics.ts';
 
 /** What can be read of a running operator at any time, without asking anybody. */
 export interface OperatorReadings {
@@ -10,6 +14,14 @@ export interface OperatorReadings {
   readonly shardsActive: number;
   readonly storeUp: boolean;
   readonly clusterUp: boolean;
+  readonly ready: boolean;
+  /** Jobs that wait for a turn. */
+  readonly queueDepth: number;
+  /** How long each turn in hand has been going on. */
+  readonly workingMs: readonly number[];
+  readonly maxTurns: number;
+  /** Jobs of the shards that it acts for. */
+  readonly jobs: JobCounts;
 }
 
 export interface Metrics {
@@ -18,26 +30,109 @@ export interface Metrics {
   text(): Promise<string>;
 }
 
-/** Reads anew at each scrape; nothing is collected in between. */
-export function operatorMetrics(read: () => OperatorReadings): Metrics {
-  const registry = new Registry();
-  const gauge = (name: string, help: string, value: (readings: OperatorReadings) => number) =>
-    new Gauge({
-      name: `bulkhead_${name}`,
-      help,
-      registers: [registry],
-      collect() {
-        this.set(value(read()));
-      },
-    });
-  gauge(
-    'goal_cursor_lag_seconds',
-    'How far open transactions hold the cursor over goals back.',
-    (it) => it.cursorLagMs / 1000,
-  );
-  gauge('shards_owned', 'Shards that are this replica’s by the store.', (it) => it.shardsOwned);
-  gauge('shards_active', 'Shards that this replica acts for.', (it) => it.shardsActive);
-  gauge('store_up', '1 while the goal store answers.', (it) => Number(it.storeUp));
-  gauge('cluster_up', '1 while the cluster is connected and listed.', (it) => Number(it.clusterUp));
-  return { contentType: registry.contentType, text: () => registry.metrics() };
+const PHASES: readonly Phase[] = ['Pending', 'Progressing', 'Running', 'Degraded', 'Suspended', 'Waiting', 'Deleting'];
+/** Reasons that alerts ask for: there also while no job has them. */
+const ALERTED_REASONS = ['Braked', 'StoreBehind', 'ClusterChanged', 'FenceMissing'];
+
+type Refresh = (readings: OperatorReadings) => void;
+
+function operatorGauges(registers: Registry[]): Refresh[] {
+  const gauge = (name: string, help: string, value: (readings: OperatorReadings) => number): Refresh => {
+    const it = new Gauge({ name: `bulkhead_${name}`, help, registers });
+    return (readings) => it.set(value(readings));
+  };
+  return [
+    gauge(
+      'goal_cursor_lag_seconds',
+      'How far open transactions hold the cursor over goals back.',
+      (it) => it.cursorLagMs / 1000,
+    ),
+    gauge('shards_owned', 'Shards that are this replica’s by the store.', (it) => it.shardsOwned),
+    gauge('shards_active', 'Shards that this replica acts for.', (it) => it.shardsActive),
+    gauge('store_up', '1 while the goal store answers.', (it) => Number(it.storeUp)),
+    gauge('cluster_up', '1 while the cluster is connected and listed.', (it) => Number(it.clusterUp)),
+    gauge('ready', '1 while /readyz says so.', (it) => Number(it.ready)),
+  ];
+}
+
+/** Those gauges of controller-runtime and client-go that are read, not counted. */
+function queueGauges(registers: Registry[]): Refresh[] {
+  const sum = (all: readonly number[]) => all.reduce((total, each) => total + each, 0);
+  const gauge = (
+    labels: Readonly<Record<string, string>>,
+    name: string,
+    help: string,
+    value: (readings: OperatorReadings) => number,
+  ): Refresh => {
+    const it = new Gauge({ name, help, labelNames: Object.keys(labels), registers });
+    return (readings) => it.set(labels, value(readings));
+  };
+  return [
+    gauge(
+      CONTROLLER,
+      'controller_runtime_max_concurrent_reconciles',
+      'Turns at the same time, at most.',
+      (it) => it.maxTurns,
+    ),
+    gauge(CONTROLLER, 'controller_runtime_active_workers', 'Turns in hand.', (it) => it.workingMs.length),
+    gauge(QUEUE, 'workqueue_depth', 'Jobs that are ready and wait for a turn.', (it) => it.queueDepth),
+    gauge(
+      QUEUE,
+      'workqueue_unfinished_work_seconds',
+      'How long the turns in hand have taken so far, all together.',
+      (it) => sum(it.workingMs) / 1000,
+    ),
+    gauge(
+      QUEUE,
+      'workqueue_longest_running_processor_seconds',
+      'How long the oldest turn in hand has taken so far.',
+      (it) => Math.max(0, ...it.workingMs) / 1000,
+    ),
+  ];
+}
+
+function jobGauges(registers: Registry[]): Refresh {
+  const phases = new Gauge({
+    name: 'bulkhead_jobs',
+    help: 'Jobs of the shards that this replica acts for, by phase.',
+    labelNames: ['phase'],
+    registers,
+  });
+  const reasons = new Gauge({
+    name: 'bulkhead_jobs_not_ready',
+    help: 'Those of them that are not Ready, by reason.',
+    labelNames: ['reason'],
+    registers,
+  });
+  const known = new Set(ALERTED_REASONS);
+  return ({ jobs }) => {
+    for (const phase of PHASES) phases.set({ phase }, jobs.byPhase.get(phase) ?? 0);
+    // A reason that was there once goes back to 0 instead of vanishing.
+    for (const reason of jobs.notReady.keys()) known.add(reason);
+    for (const reason of known) reasons.set({ reason }, jobs.notReady.get(reason) ?? 0);
+  };
+}
+
+/**
+ * The metrics of one operator: those that its work feeds, and those that are read anew at each scrape.
+ * @param registry where the former are
+ */
+export function operatorMetrics(registry: Registry, read: () => OperatorReadings): Metrics {
+  const registers = [registry];
+  const refreshes = [...operatorGauges(registers), ...queueGauges(registers), jobGauges(registers)];
+  new Gauge({
+    name: 'bulkhead_build_info',
+    help: 'Always 1; the labels say what runs.',
+    labelNames: ['version', 'node_version'],
+    registers,
+  }).set({ version: packageJson.version, node_version: process.version }, 1);
+  collectDefaultMetrics({ register: registry });
+  return {
+    contentType: registry.contentType,
+    text: () => {
+      const readings = read();
+      for (const refresh of refreshes) refresh(readings);
+      return registry.metrics();
+    },
+  };
 }
