@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { type HealthServer, serveHealth } from './api/health.ts';
+import { type HealthServer, type Readiness, reasonsOf, serveHealth } from './api/health.ts';
 import { type OperatorReadings, operatorMetrics } from './api/metrics.ts';
 import { KubernetesFence } from './cluster/epoch-fence.ts';
 import { ClusterKeeper, type KeeperHandlers } from './cluster/keeper.ts';
@@ -12,11 +12,13 @@ import type { Log } from './ports/log.ts';
 import type { Fence } from './ports/shards.ts';
 import { StoreError } from './ports/store.ts';
 import { Activation } from './reconcile/activation.ts';
-import { Controller } from './reconcile/controller.ts';
+import { CONCURRENCY, Controller } from './reconcile/controller.ts';
 import { GoalFeed } from './reconcile/goal-feed.ts';
 import { Outage } from './reconcile/outage.ts';
 import { type LeaseTiming, ShardKeeper } from './reconcile/shard-keeper.ts';
 import { withholdAll } from './reconcile/withhold.ts';
+import { Signals } from './signals/signals.ts';
+import type { Tracing } from './signals/tracing.ts';
 import type { Store } from './store/open.ts';
 
 /** How long a shutdown waits for the actions in hand; with the rest it stays below the 10 s that are promised. */
@@ -29,6 +31,8 @@ export interface OperatorOptions {
   readonly target: TargetOptions;
   readonly health: { readonly host: string; readonly port: number } | null;
   readonly log: Log;
+  /** Left out: no traces. */
+  readonly tracing?: Tracing | null;
   readonly timing?: LeaseTiming;
 }
 
@@ -41,6 +45,7 @@ export interface OperatorOptions {
 export class Operator {
   readonly #options: OperatorOptions;
   readonly #log: Log;
+  readonly #signals: Signals;
   readonly #stop = new AbortController();
   /** Aborted after {@link #stop}, when no action is in hand any more. */
   readonly #disconnect = new AbortController();
@@ -63,6 +68,7 @@ export class Operator {
     const { store, log } = options;
     this.#options = options;
     this.#log = log;
+    this.#signals = new Signals({ log, tracing: options.tracing ?? null });
     this.#clusterOutage = new Outage('the cluster', log);
     this.#storeOutage = new Outage('the goal store', log);
     this.#shards = this.#shardKeeper();
@@ -76,6 +82,7 @@ export class Operator {
       feed: this.#feed,
       store,
       log,
+      signals: this.#signals.reconcile,
       fence: (owned) => this.#shards.fence(owned),
       onFenced: this.#fenced,
       onRefused: (fence) => this.#activation.check(fence),
@@ -95,6 +102,7 @@ export class Operator {
         target: options.target,
         registry: store,
         speaker: () => this.#shards.fence(SPEAKER_SHARD),
+        calls: this.#signals.calls,
       },
       this.#keeperHandlers(),
     );
@@ -248,26 +256,41 @@ export class Operator {
 
   async #serveHealth(): Promise<HealthServer | null> {
     if (!this.#options.health) return null;
-    const metrics = operatorMetrics(() => this.#readings());
-    const health = await serveHealth(this.#options.health, () => this.#hindrances(), metrics);
+    const metrics = operatorMetrics(this.#signals.registry, () => this.#readings());
+    const health = await serveHealth(this.#options.health, () => this.#readiness(), metrics);
     this.#log.info({ url: health.url }, 'health is served');
     return health;
   }
 
   #readings(): OperatorReadings {
+    const { depth, workingMs } = this.#controller.load;
     return {
       cursorLagMs: this.#feed.lagMs,
       shardsOwned: this.#shards.fences().length,
       shardsActive: this.#activation.activeCount,
       storeUp: !this.#storeOutage.down,
       clusterUp: this.#cluster !== null,
+      ready: reasonsOf(this.#readiness()).length === 0,
+      queueDepth: depth,
+      workingMs,
+      maxTurns: CONCURRENCY,
+      jobs: this.#signals.census.counts(this.#controller.shards),
     };
   }
 
-  #hindrances(): string[] {
-    if (this.#storeOutage.down) return ['the goal store does not answer'];
+  #readiness(): Readiness {
+    const store = this.#storeOutage.down ? 'the goal store does not answer' : null;
     const { hindrance } = this.#activation;
-    if (hindrance) return [hindrance];
-    return this.#cluster ? [] : [this.#undecided ?? 'the cluster does not answer'];
+    // A cluster that was refused is no cluster that is silent.
+    const isAbsent = !this.#cluster && this.#refused === null;
+    const cluster = isAbsent ? (this.#undecided ?? 'the cluster does not answer') : null;
+    return {
+      checks: [
+        { name: 'store', reason: store },
+        { name: 'cluster', reason: cluster },
+        { name: 'shards', reason: hindrance },
+      ],
+      notes: [],
+    };
   }
 }

@@ -86,6 +86,11 @@ export class Controller {
     return this.#queue.load;
   }
 
+  /** Those that it acts for. */
+  get shards(): ReadonlySet<Shard> {
+    return this.#shards;
+  }
+
   /** Begins to act for these shards, and looks at each of their jobs. @throws StoreError */
   async activate(cluster: ActiveCluster, shards: readonly Shard[]): Promise<void> {
     this.#cluster = cluster;
