@@ -5,7 +5,7 @@
  * Rules: k8s.io/apimachinery/pkg/api/resource/quantity.go (`ParseQuantity`, `CanonicalizeBytes`). Values are exact
  * rational numbers of thousandths here, which is enough for cpu ("m") and memory; finer fractions are refused.
  */
-const FORMAT = /^([0-9]+)(?:\.([0-9]+))?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$/;
+export const QUANTITY_FORMAT = /^([0-9]+)(?:\.([0-9]+))?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$/;
 
 const DECIMAL: readonly string[] = ['m', '', 'k', 'M', 'G', 'T', 'P', 'E'];
 const BINARY: readonly string[] = ['Ki', 'Mi', 'Gi', 'Ti', 'Pi', 'Ei'];
@@ -14,9 +14,11 @@ const BINARY: readonly string[] = ['Ki', 'Mi', 'Gi', 'Ti', 'Pi', 'Ei'];
  * About 8 Pi. The API server cuts what does not fit 63 bits, so that it would read back other than it was sent; with
  * this limit a thousand workers' quota fits as well.
  */
-const MAX_MILLI = 2n ** 63n - 1n;
+export const MAX_MILLI = 2n ** 63n - 1n;
 /** Enough for every value up to the limit; more are not worth the arithmetic. */
 const MAX_DIGITS = 24;
+/** Of the longest text: a point and a suffix besides. */
+export const QUANTITY_MAX_LENGTH = MAX_DIGITS + 3;
 
 /** What a quantity must look like, for error messages. */
 export const QUANTITY_EXPECTED = 'a quantity such as 500m, 2, 256Mi or 1.5Gi';
@@ -33,7 +35,7 @@ function suffixMilli(suffix: string): bigint {
 }
 
 function parse(text: string): Parsed | null {
-  const match = FORMAT.exec(text);
+  const match = QUANTITY_FORMAT.exec(text);
   if (!match) return null;
   const [, whole = '0', fraction = '', suffix = ''] = match;
   if (whole.length + fraction.length > MAX_DIGITS) return null;

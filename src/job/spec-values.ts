@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isQuantity, QUANTITY_EXPECTED } from './quantity.ts';
+import { isQuantity, QUANTITY_EXPECTED, QUANTITY_FORMAT, QUANTITY_MAX_LENGTH } from './quantity.ts';
 
 /** Single values that several parts of a job's definition (spec.ts) are made of. */
 
@@ -27,7 +27,12 @@ export const protocol = z
 export const quantity = z
   .union([z.string(), z.number()], { error: `expected ${QUANTITY_EXPECTED}` })
   .refine((q) => isQuantity(String(q)), `expected ${QUANTITY_EXPECTED}`)
-  .meta({ 'x-kubernetes-int-or-string': true });
+  .meta({
+    'x-kubernetes-int-or-string': true,
+    minimum: 0,
+    maxLength: QUANTITY_MAX_LENGTH,
+    pattern: QUANTITY_FORMAT.source,
+  });
 
 export const seconds = (min: number) =>
   z
