@@ -50,7 +50,9 @@ export class KubernetesExecutor implements ActionExecutor {
     const { key, uid } = action;
     const { resourceVersion } = (await this.#mark(action, fence)).metadata;
     const preconditions = { uid, ...(action.resourceVersion !== null && { resourceVersion }) };
-    const body = { apiVersion: 'v1', kind: 'DeleteOptions', propagationPolicy: 'Background', preconditions };
+    // A Deployment goes after its workers, so that whoever waits for its end knows that none of them runs any more.
+    const propagationPolicy = key.kind === 'Deployment' ? 'Foreground' : 'Background';
+    const body = { apiVersion: 'v1', kind: 'DeleteOptions', propagationPolicy, preconditions };
     await this.#transport.call('DELETE', objectPath(key), { body });
   }
 

@@ -3,6 +3,7 @@ import type { SpecPatch } from './patch.ts';
 import { canonicalQuantity, quantityMilli } from './quantity.ts';
 import { inSchemaOrder } from './schema-fields.ts';
 import { type JobSpec, jobSpecSchema, type PeerSpec, type ProbeSpec } from './spec.ts';
+import type { Tier } from './tier.ts';
 
 /** Processor and memory in canonical form. */
 export interface Resources {
@@ -31,7 +32,7 @@ export interface EffectiveSpec {
   };
   readonly workers: { readonly replicas: number; readonly requests: Resources; readonly limits: Resources };
   readonly network: { readonly egress: readonly PeerSpec[]; readonly ingress: readonly PeerSpec[] };
-  readonly tier: 'namespace';
+  readonly tier: Tier;
   readonly suspended: boolean;
 }
 

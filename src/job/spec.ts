@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { rangeContains, startsRange } from './ipv4.ts';
 import { container } from './spec-container.ts';
 import { DNS_LABEL, DNS_LABEL_LETTER_FIRST, port, protocol, quantity, text } from './spec-values.ts';
+import { TIERS } from './tier.ts';
 
 export { PROBE_HANDLERS, type ProbeSpec } from './spec-container.ts';
 
@@ -111,11 +112,16 @@ export const jobSpecSchema = z.strictObject({
   isolation: z
     .strictObject({
       tier: z
-        .enum(['namespace'], {
-          error: 'expected namespace, the only tier that is there yet (shared and node will follow)',
-        })
+        .enum(TIERS, { error: 'expected namespace or shared (node will follow)' })
         .optional()
-        .describe('How isolated the cell is.'),
+        .describe(
+          'Which walls stand around the cell. `namespace` gives it a namespace of its own, with a quota, Pod Security ' +
+            'enforced, and Secrets that no other job can name; it costs seven or eight objects and one of the cluster’s ' +
+            'namespaces. `shared` puts it into the namespace that is named like the tenant, among the tenant’s other jobs: ' +
+            'four or five objects, its own service account, network policy and limits, but the Secrets and the quota of ' +
+            'that namespace are everybody’s there. Changing the tier moves the job: new workers come up beside the old ' +
+            'ones, which go when the new ones are ready.',
+        ),
     })
     .optional()
     .describe('How well the job is kept apart from others, and them from it.'),

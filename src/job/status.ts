@@ -1,4 +1,5 @@
 import type { ClusterId, JobId, Revision } from './ids.ts';
+import type { Tier } from './tier.ts';
 
 /** Conditions after kstatus: Reconciling and Stalled are absent when false; Ready is always there. */
 export type ConditionType = 'Ready' | 'Reconciling' | 'Stalled';
@@ -51,6 +52,11 @@ export interface JobStatus {
   readonly workers: WorkerCounts;
   /** Namespace of the cell. */
   readonly cell: string;
+  /**
+   * The tier that the cell has, or is on its way to. null where no goal says one: a removed job's first status. Statuses
+   * stored before there were tiers lack the field, so a reader says `status.tier ?? null`; the next turn fills it.
+   */
+  readonly tier: Tier | null;
   readonly next: readonly NextStep[];
   /** Who else keeps fields of the job's StreamJob: what they keep, no other way in may change. Left out: nobody. */
   readonly keepers?: readonly FieldKeeper[];

@@ -22,7 +22,7 @@ export type ClusterAction =
       readonly do: 'delete';
       readonly key: ObjectKey;
       readonly uid: string;
-      /** null where only the UID binds: a Namespace, whose version its own controllers move. */
+      /** null where only the UID binds: a Namespace or a Deployment, whose versions their own controllers move. */
       readonly resourceVersion: string | null;
       readonly why: string;
     };
@@ -36,6 +36,9 @@ export type WaitReason =
   | 'ForeignObject'
   | 'InvalidGoal'
   | 'LimitExceeded'
+  | 'Moving'
+  | 'TierNotAvailable'
+  | 'TenantNotServed'
   | 'Braked';
 
 export type NoopReason = 'Converged' | 'Gone';
@@ -56,8 +59,12 @@ export type WaitAction = Extract<Action, { do: 'wait' }>;
 export const isClusterAction = (action: Action): action is ClusterAction =>
   action.do === 'create' || action.do === 'replace' || action.do === 'delete';
 
-/** Whether an action takes a whole cell away: what the brake counts. */
-export const removesCell = (action: Action): boolean => action.do === 'delete' && action.key.kind === 'Namespace';
+/**
+ * Whether an action takes a whole cell away: what the brake counts. In a namespace of its own that is the namespace,
+ * among others the workers, which go before anything else does.
+ */
+export const removesCell = (action: Action): boolean =>
+  action.do === 'delete' && (action.key.kind === 'Namespace' || action.key.kind === 'Deployment');
 
 export const actionKey = (action: ClusterAction): ObjectKey =>
   action.do === 'delete' ? action.key : keyOf(action.object);

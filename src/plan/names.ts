@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { JobName, StoreId } from '../job/ids.ts';
+import type { Tier } from '../job/tier.ts';
 
 /** Names are functions of the job alone, so that a retry finds what an earlier try made. */
 
-const NAMESPACE_PREFIX = 'bh-';
+const PREFIX = 'bh-';
 const NAME_MAX = 63; // RFC 1123 label
 const HASH_LENGTH = 12; // base 32: 60 bits, so 10⁶ jobs collide with a chance of 4·10⁻⁷
 const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567';
@@ -16,11 +17,36 @@ function hash(...parts: readonly string[]): string {
 }
 
 /**
- * Namespace of a job's cell, at most 63 characters: readable first, unique by the hash. The store's id takes part, so
- * that two stores on one cluster do not meet.
+ * At most 63 characters, a letter first: readable, and unique by the hash. The store's id takes part, so that two stores
+ * on one cluster do not meet.
  */
-export function cellNamespace(storeId: StoreId, job: JobName): string {
-  const room = NAME_MAX - NAMESPACE_PREFIX.length - HASH_LENGTH - 1;
-  const readable = `${job.tenant}-${job.name}`.slice(0, room).replace(/-+$/, '');
-  return `${NAMESPACE_PREFIX}${readable}-${hash(storeId, job.tenant, job.name)}`;
+function unique(readable: string, storeId: StoreId, job: JobName): string {
+  const room = NAME_MAX - PREFIX.length - HASH_LENGTH - 1;
+  return `${PREFIX}${readable.slice(0, room).replace(/-+$/, '')}-${hash(storeId, job.tenant, job.name)}`;
 }
+
+/** The namespace that a job has to itself in tier `namespace`. */
+export const cellNamespace = (storeId: StoreId, job: JobName): string =>
+  unique(`${job.tenant}-${job.name}`, storeId, job);
+
+/** Where a job's objects lie, and what all of them are called there. */
+export interface CellPlace {
+  readonly tier: Tier;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/**
+ * The place of a job's cell in a tier. In tier `shared` it lies among things that are not ours, so its objects have a
+ * name that nobody else thinks of, instead of the job's own.
+ */
+export const cellPlace = (storeId: StoreId, job: JobName, tier: Tier): CellPlace =>
+  tier === 'namespace'
+    ? { tier, namespace: cellNamespace(storeId, job), name: job.name }
+    : { tier, namespace: job.tenant, name: unique(job.name, storeId, job) };
+
+const CELL_NAMESPACE = new RegExp(`^${PREFIX}.*-[a-z2-7]{${HASH_LENGTH}}$`);
+
+/** Namespaces in which no tenant's jobs may lie: Kubernetes' own, Bulkhead's own, and those that are cells themselves. */
+export const isReserved = (namespace: string): boolean =>
+  namespace.startsWith('kube-') || namespace === 'bulkhead-system' || CELL_NAMESPACE.test(namespace);

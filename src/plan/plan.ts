@@ -1,10 +1,11 @@
 import { effectiveSpec } from '../job/defaults.ts';
-import type { Goal } from '../job/goal.ts';
-import { jobName, type StoreId } from '../job/ids.ts';
+import { jobName } from '../job/ids.ts';
 import type { JobSpec } from '../job/spec.ts';
-import type { Action, WaitAction, WaitReason } from './actions.ts';
+import type { Action, WaitAction } from './actions.ts';
 import { drift, driftText } from './drift.ts';
-import { cellNamespace } from './names.ts';
+import { foreign, namespaceIn, type PlanInput, wait } from './input.ts';
+import { planMove, planRemoval } from './leaving.ts';
+import { type CellPlace, cellPlace, isReserved } from './names.ts';
 import {
   isTerminating,
   type KubeObject,
@@ -16,30 +17,11 @@ import {
   ownership,
   shortKey,
 } from './objects.ts';
-import { type CellObservation, goalHash } from './observation.ts';
+import { goalHash } from './observation.ts';
 import { renderCell } from './render/cell.ts';
 import { rolloutWait } from './rollout.ts';
 
-/** How long to wait before looking again where nothing has to be heard in between. */
-const LOOK_AGAIN_MS = 30_000;
-
-export interface PlanInput {
-  readonly storeId: StoreId;
-  readonly goal: Goal;
-  readonly observed: CellObservation;
-  /** Milliseconds since 1970. */
-  readonly now: number;
-  /** What the brake answered to the removal that this plan came to before; left out while it has not been asked. */
-  readonly braked?: Braked;
-}
-
-/** The brake holds a removal back. */
-export interface Braked {
-  /** Milliseconds since 1970 at which to ask again. */
-  readonly until: number;
-  /** Removals that one window allows. */
-  readonly budget: number;
-}
+export type { Braked, Capabilities, PlanInput } from './input.ts';
 
 /**
  * The actions that lead from what is to what should be, in order; never empty: `noop` and `wait` say why nothing is
@@ -60,79 +42,34 @@ export function plan(input: PlanInput): Action[] {
   }
 }
 
-const wait = (input: PlanInput, reason: WaitReason, message: string): WaitAction => ({
-  do: 'wait',
-  until: input.now + LOOK_AGAIN_MS,
-  reason,
-  message,
-});
-
-const cellName = ({ storeId, goal }: PlanInput): string => cellNamespace(storeId, goal.job);
-
-const namespaceOf = (input: PlanInput): ObservedObject | undefined =>
-  input.observed.objects.get(keyText({ kind: 'Namespace', namespace: '', name: cellName(input) }));
-
-function planRemoval(input: PlanInput): Action[] {
-  const { goal, storeId } = input;
-  const namespace = namespaceOf(input);
-  if (!namespace || ownership(namespace, storeId, goal.job.id) !== 'ours') return planLeftovers(input, namespace);
-  if (isTerminating(namespace)) {
-    return [wait(input, 'CellTerminating', `namespace ${namespace.metadata.name} is being deleted by Kubernetes`)];
-  }
-  if (input.braked) return [brakedWait(input.braked)];
-  return [
-    {
-      do: 'delete',
-      key: keyOf(namespace),
-      uid: namespace.metadata.uid,
-      resourceVersion: null,
-      why: `revision ${goal.revision} removes the job`,
-    },
-  ];
-}
-
-const brakedWait = ({ until, budget }: Braked): WaitAction => ({
-  do: 'wait',
-  until,
-  reason: 'Braked',
-  message: `more cells are being removed than the brake lets go (${budget} in ten minutes), so this one waits and its workers run on; if it is meant: bulkhead brake release --reason …`,
-});
-
-/** The namespace is gone or not ours: the job is gone too, unless something of it is still to be seen. */
-function planLeftovers(input: PlanInput, namespace: ObservedObject | undefined): Action[] {
-  const { goal, storeId, observed } = input;
-  const ours = (object: ObservedObject) => ownership(object, storeId, goal.job.id) === 'ours';
-  const rest = [...observed.objects.values()].find(ours);
-  if (!rest) return [{ do: 'noop', reason: 'Gone' }];
-  if (namespace) return [foreign(input, namespace)];
-  return [wait(input, 'CellTerminating', `${shortKey(keyOf(rest))} is still to be seen in the cell that was removed`)];
-}
-
 function planCell(input: PlanInput, spec: JobSpec): Action[] {
-  const blocked = namespaceBlock(input);
-  if (blocked) return [blocked];
   const { storeId, goal } = input;
-  const wanted = renderCell({ storeId, job: goal.job, revision: goal.revision, spec: effectiveSpec(spec) });
-  const actions = [...planObjects(input, wanted), ...planPruning(input, wanted)];
+  const effective = effectiveSpec(spec);
+  const place = cellPlace(storeId, goal.job, effective.tier);
+  const blocked = placeBlock(input, place);
+  if (blocked) return [blocked];
+  const wanted = renderCell({ storeId, job: goal.job, revision: goal.revision, spec: effective });
+  const actions = [...planObjects(input, wanted), ...planPruning(input, place, wanted)];
   if (actions.length > 0) return actions;
   const rollout = rolloutWait(input.observed, wanted);
-  return rollout ? [wait(input, 'WorkersStarting', rollout)] : [{ do: 'noop', reason: 'Converged' }];
+  if (rollout) return [wait(input, 'WorkersStarting', rollout)];
+  const move = planMove(input, place);
+  return move.length > 0 ? move : [{ do: 'noop', reason: 'Converged' }];
 }
 
-/** Why nothing can be made in the cell's namespace now; null when it can. */
-function namespaceBlock(input: PlanInput): WaitAction | null {
-  const namespace = namespaceOf(input);
+/** Why nothing can be made in the cell's place now; null when it can. */
+const placeBlock = (input: PlanInput, place: CellPlace): WaitAction | null =>
+  place.tier === 'namespace' ? namespaceBlock(input, place) : sharedBlock(place);
+
+function namespaceBlock(input: PlanInput, place: CellPlace): WaitAction | null {
+  const namespace = namespaceIn(input, place.namespace);
   if (!namespace) return null;
   const { name } = namespace.metadata;
   switch (ownership(namespace, input.storeId, input.goal.job.id)) {
     case 'foreign':
       return foreign(input, namespace);
     case 'other-job':
-      return wait(
-        input,
-        'OldCellTerminating',
-        `namespace ${name} still holds the cell of an earlier job ${jobName(input.goal.job)}; if nothing removes it, see: bulkhead orphans`,
-      );
+      return earlierJob(input, `namespace ${name}`);
     case 'ours':
       return isTerminating(namespace)
         ? wait(
@@ -144,14 +81,19 @@ function namespaceBlock(input: PlanInput): WaitAction | null {
   }
 }
 
-function foreign(input: PlanInput, found: ObservedObject): WaitAction {
-  const where = found.metadata.namespace ? ` in namespace ${found.metadata.namespace}` : '';
-  return wait(
-    input,
-    'ForeignObject',
-    `${shortKey(keyOf(found))}${where} is not Bulkhead's and is left alone; delete or rename it, and the job goes on`,
-  );
+/** Whether the tenant's namespace is there at all, the first write tells. */
+function sharedBlock({ namespace }: CellPlace): WaitAction | null {
+  if (!isReserved(namespace)) return null;
+  const message = `namespace ${namespace} is no tenant's, so no cell can lie in it; set spec.isolation.tier to namespace`;
+  return { do: 'wait', until: null, reason: 'TierNotAvailable', message };
 }
+
+const earlierJob = (input: PlanInput, what: string): WaitAction =>
+  wait(
+    input,
+    'OldCellTerminating',
+    `${what} still holds the cell of an earlier job ${jobName(input.goal.job)}; if nothing removes it, see: bulkhead orphans`,
+  );
 
 /** Creates and replacements in order. Whatever blocks a wall also holds back the workers that would stand behind it. */
 function planObjects(input: PlanInput, wanted: readonly KubeObject[]): Action[] {
@@ -178,7 +120,17 @@ function planObject(input: PlanInput, wanted: KubeObject, actions: Action[]): Wa
     });
     return null;
   }
-  if (ownership(found, storeId, goal.job.id) !== 'ours') return foreign(input, found);
+  switch (ownership(found, storeId, goal.job.id)) {
+    case 'foreign':
+      return foreign(input, found);
+    case 'other-job':
+      // In a namespace of its own, whose job is ours, only a hand can have done that.
+      return key.namespace === goal.job.tenant
+        ? earlierJob(input, `${shortKey(key)} in namespace ${key.namespace}`)
+        : foreign(input, found);
+    case 'ours':
+      break;
+  }
   if (isTerminating(found)) return wait(input, 'ObjectTerminating', `${shortKey(key)} is being deleted`);
   const drifts = drift(wanted, found);
   if (drifts.length === 0) return null;
@@ -212,12 +164,14 @@ function replacement(wanted: KubeObject, found: ObservedObject): ObservedObject 
  * Parts of the cell that nothing asks for any more. Judged by revision, so a newer one's stay; the same one's may go, as
  * the platform's defaults change a goal without a revision of the job.
  */
-function planPruning(input: PlanInput, wanted: readonly KubeObject[]): Action[] {
+function planPruning(input: PlanInput, place: CellPlace, wanted: readonly KubeObject[]): Action[] {
   const { goal, storeId, observed } = input;
   const kept = new Set(wanted.map((object) => keyText(keyOf(object))));
-  const namespace = cellName(input);
+  // A namespace of its own is the job's, with all that is in it; among others only our names are.
+  const isInPlace = ({ metadata: { namespace, name } }: ObservedObject): boolean =>
+    namespace === place.namespace && (place.tier === 'namespace' || name === place.name);
   return [...observed.objects.values()]
-    .filter((found) => found.metadata.namespace === namespace && !kept.has(keyText(keyOf(found))))
+    .filter((found) => isInPlace(found) && !kept.has(keyText(keyOf(found))))
     .filter((found) => ownership(found, storeId, goal.job.id) === 'ours' && !isTerminating(found))
     .filter((found) => Number(found.metadata.labels?.[LABELS.revision]) <= goal.revision)
     .map((found) => ({

@@ -89,10 +89,12 @@ export class FakeCluster implements ActionExecutor {
     return stored;
   }
 
-  /** Ends all namespaces that are being deleted, with all that is in them. */
+  /** Ends all namespaces that are being deleted, with all that is in them, and all Deployments. */
   finishTerminations(): void {
-    for (const object of [...this.objects.values()]) {
-      if (object.kind !== 'Namespace' || !isTerminating(object)) continue;
+    for (const [itsKey, object] of [...this.objects]) {
+      if (!isTerminating(object)) continue;
+      if (object.kind === 'Deployment') this.objects.delete(itsKey);
+      if (object.kind !== 'Namespace') continue;
       for (const [key, inner] of this.objects) {
         if (inner === object || inner.metadata.namespace === object.metadata.name) this.objects.delete(key);
       }
@@ -134,7 +136,8 @@ export class FakeCluster implements ActionExecutor {
     const found = this.objects.get(keyText(key));
     if (!found) throw new ClusterError('gone', `${keyText(key)} is not there`);
     if (found.metadata.uid !== uid) throw new ClusterError('conflict', `${keyText(key)} is another object by now`);
-    if (found.kind === 'Namespace') {
+    // A Deployment goes after its workers, as the executor asks.
+    if (found.kind === 'Namespace' || found.kind === 'Deployment') {
       this.put({ ...found, metadata: { ...found.metadata, deletionTimestamp: new Date(0).toISOString() } });
     } else this.objects.delete(keyText(key));
     return null;

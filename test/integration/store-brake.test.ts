@@ -112,6 +112,7 @@ describe('the brake', () => {
           conditions: [],
           workers: { desired: 0, ready: 0, restarts: 0 },
           cell: 'cell',
+          tier: 'namespace',
           next: [],
         },
       });

@@ -42,6 +42,7 @@ const statusOf = (jobId: JobId, at: number, phase: Phase, message = 'well'): Job
   ],
   workers: { desired: 2, ready: 1, restarts: 0 },
   cell: 'cell-of-it',
+  tier: 'namespace',
   next: [{ action: 'wait', why: 'for the test' }],
 });
 const eventOf = (jobId: JobId, message: string): JobEvent => ({

@@ -81,6 +81,6 @@ export const specArbitrary: fc.Arbitrary<JobSpec> = record({
   network: optional(
     record({ egress: optional(fc.array(peer, { maxLength: 3 })), ingress: optional(fc.array(peer, { maxLength: 3 })) }),
   ),
-  isolation: optional(record({ tier: optional(fc.constant('namespace')) })),
+  isolation: optional(record({ tier: optional(fc.constantFrom('namespace', 'shared')) })),
   suspended: optional(fc.boolean()),
 }) as fc.Arbitrary<JobSpec>;

@@ -15,6 +15,13 @@ export const renderGoal = (goal: Goal): KubeObject[] => {
   return renderCell({ storeId: STORE, job: goal.job, revision: goal.revision, spec: effectiveSpec(goal.content.spec) });
 };
 
+/** The namespace that is named like a tenant, as a person made it: no part of a cell. */
+export const tenantNamespace = (tenant: string): KubeObject => ({
+  apiVersion: 'v1',
+  kind: 'Namespace',
+  metadata: { name: tenant },
+});
+
 /** A cluster in which the goal's cell is complete and its workers are ready. */
 export function runningCell(goal: Goal): FakeCluster {
   const cluster = new FakeCluster();

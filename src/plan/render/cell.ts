@@ -2,7 +2,7 @@ import { podTemplate, workerStorage } from '../../engines/container.ts';
 import type { EffectiveSpec } from '../../job/defaults.ts';
 import type { JobRef, Revision, StoreId } from '../../job/ids.ts';
 import { canonicalQuantity, multiplyQuantity } from '../../job/quantity.ts';
-import { cellNamespace } from '../names.ts';
+import { type CellPlace, cellPlace } from '../names.ts';
 import { CELL_KINDS, type CellKind, type KubeObject, LABELS, MANAGER } from '../objects.ts';
 import { networkPolicySpec } from './network.ts';
 
@@ -19,20 +19,20 @@ export interface CellSource {
 }
 
 interface Context extends CellSource {
-  readonly namespace: string;
+  readonly place: CellPlace;
   /** On everything, pods included: stays the same for the life of the job. */
   readonly identity: Readonly<Record<string, string>>;
   readonly selector: Readonly<Record<string, string>>;
 }
 
-function object(context: Context, kind: CellKind, name: string, body: Record<string, unknown>): KubeObject {
+function object(context: Context, kind: CellKind, body: Record<string, unknown>): KubeObject {
   const { apiVersion, namespaced } = CELL_KINDS[kind];
+  const { namespace, name } = context.place;
   return {
     apiVersion,
     kind,
     metadata: {
-      name,
-      ...(namespaced && { namespace: context.namespace }),
+      ...(namespaced ? { name, namespace } : { name: namespace }),
       labels: { ...context.identity, [LABELS.revision]: String(context.revision) },
     },
     ...body,
@@ -40,7 +40,7 @@ function object(context: Context, kind: CellKind, name: string, body: Record<str
 }
 
 function renderNamespace(context: Context): KubeObject {
-  const namespace = object(context, 'Namespace', context.namespace, {});
+  const namespace = object(context, 'Namespace', {});
   const security = {
     'pod-security.kubernetes.io/enforce': 'restricted',
     'pod-security.kubernetes.io/enforce-version': 'latest',
@@ -52,7 +52,7 @@ function renderQuota(context: Context): KubeObject {
   const { workers } = context.spec;
   const pods = 2 * (workers.replicas + SURGE);
   const times = (quantity: string) => multiplyQuantity(quantity, pods);
-  return object(context, 'ResourceQuota', context.job.name, {
+  return object(context, 'ResourceQuota', {
     spec: {
       hard: {
         pods: canonicalQuantity(String(pods)),
@@ -69,7 +69,7 @@ function renderQuota(context: Context): KubeObject {
 
 function renderLimitRange(context: Context): KubeObject {
   const { requests, limits } = context.spec.workers;
-  return object(context, 'LimitRange', context.job.name, {
+  return object(context, 'LimitRange', {
     spec: {
       limits: [{ type: 'Container', default: { ...limits }, defaultRequest: { ...requests }, max: { ...limits } }],
     },
@@ -77,21 +77,21 @@ function renderLimitRange(context: Context): KubeObject {
 }
 
 function renderDeployment(context: Context): KubeObject {
-  const { spec, job, identity, selector } = context;
-  return object(context, 'Deployment', job.name, {
+  const { spec, place, identity, selector } = context;
+  return object(context, 'Deployment', {
     spec: {
       replicas: spec.suspended ? 0 : spec.workers.replicas,
       revisionHistoryLimit: REVISION_HISTORY,
       progressDeadlineSeconds: PROGRESS_DEADLINE_SECONDS,
       selector: { matchLabels: selector },
       strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: SURGE, maxUnavailable: 0 } },
-      template: podTemplate(spec, identity, selector, job.name),
+      template: podTemplate(spec, identity, selector, place.name),
     },
   });
 }
 
 function renderDisruptionBudget(context: Context): KubeObject {
-  return object(context, 'PodDisruptionBudget', context.job.name, {
+  return object(context, 'PodDisruptionBudget', {
     spec: {
       maxUnavailable: 1,
       selector: { matchLabels: context.selector },
@@ -102,7 +102,7 @@ function renderDisruptionBudget(context: Context): KubeObject {
 }
 
 function renderService(context: Context): KubeObject {
-  return object(context, 'Service', context.job.name, {
+  return object(context, 'Service', {
     spec: {
       type: 'ClusterIP',
       selector: context.selector,
@@ -118,15 +118,26 @@ function renderService(context: Context): KubeObject {
   });
 }
 
+const renderAccount = (context: Context): KubeObject =>
+  object(context, 'ServiceAccount', { automountServiceAccountToken: false });
+
+/** In a namespace of its own it is for all pods, whoever makes them; among others it is for the job's workers. */
+function renderNetworkPolicy(context: Context): KubeObject {
+  const { spec, job, storeId, place, selector } = context;
+  const workers = place.tier === 'shared' ? selector : {};
+  return object(context, 'NetworkPolicy', { spec: networkPolicySpec(spec, job.tenant, storeId, workers) });
+}
+
 /**
  * Everything a job's cell consists of, in the order in which it is made. Pure: the same source gives the same objects,
- * to the byte. A Service needs ports, so a job without any has none.
+ * to the byte. A Service needs ports, so a job without any has none. What speaks of a whole namespace is left out in tier
+ * `shared`, where the namespace is the tenant's.
  */
 export function renderCell(source: CellSource): KubeObject[] {
-  const { storeId, job } = source;
+  const { storeId, job, spec } = source;
   const context: Context = {
     ...source,
-    namespace: cellNamespace(storeId, job),
+    place: cellPlace(storeId, job, spec.tier),
     identity: {
       [LABELS.managedBy]: MANAGER,
       [LABELS.store]: storeId,
@@ -136,14 +147,14 @@ export function renderCell(source: CellSource): KubeObject[] {
     },
     selector: { [LABELS.jobId]: job.id },
   };
+  const isAlone = spec.tier === 'namespace';
   return [
-    renderNamespace(context),
-    object(context, 'ServiceAccount', job.name, { automountServiceAccountToken: false }),
-    renderQuota(context),
-    renderLimitRange(context),
-    object(context, 'NetworkPolicy', job.name, { spec: networkPolicySpec(source.spec, job.tenant, storeId) }),
+    ...(isAlone ? [renderNamespace(context)] : []),
+    renderAccount(context),
+    ...(isAlone ? [renderQuota(context), renderLimitRange(context)] : []),
+    renderNetworkPolicy(context),
     renderDeployment(context),
     renderDisruptionBudget(context),
-    ...(source.spec.container.ports.length > 0 ? [renderService(context)] : []),
+    ...(spec.container.ports.length > 0 ? [renderService(context)] : []),
   ];
 }

@@ -41,6 +41,7 @@ export const seenOf = (goal: Goal, parts: Partial<JobStatus> = {}): StoredStatus
     conditions: [condition()],
     workers: { desired: 2, ready: 2, restarts: 0 },
     cell: `bh-${goal.job.tenant}-${goal.job.name}-abcdefghijkl`,
+    tier: 'namespace',
     next: [{ action: 'nothing', why: 'the cell matches its goal' }],
     ...parts,
   },

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Goal } from '../../../src/job/goal.ts';
 import { type Action, actionKey } from '../../../src/plan/actions.ts';
-import { LABELS } from '../../../src/plan/objects.ts';
+import { type KubeObject, LABELS } from '../../../src/plan/objects.ts';
 import { plan } from '../../../src/plan/plan.ts';
 import { FakeCluster } from '../../../src/ports/cluster.fake.ts';
-import { addressOf, change, remove, runningCell, terminating } from '../../support/cells.ts';
+import { addressOf, change, remove, renderGoal, runningCell, terminating } from '../../support/cells.ts';
 import { goalOf, JOB_B, MINIMAL, OTHER_STORE, STORE, tombstoneOf } from '../../support/goals.ts';
 
 /** One line an action: what a case expects to read. */
@@ -14,6 +14,18 @@ const lines = (actions: readonly Action[]): string[] =>
 
 const WITH_PORT = { container: { image: 'app', ports: [{ name: 'http', port: 80 }] } };
 const goal = goalOf();
+const SHARED = { ...MINIMAL, isolation: { tier: 'shared' as const } };
+const shared = goalOf(SHARED);
+const SHARED_KINDS = ['ServiceAccount', 'NetworkPolicy', 'Deployment', 'PodDisruptionBudget'];
+/** Both cells of a job that moves: complete, and the workers ready. */
+const inBothPlaces = (older: Goal, newer: Goal): FakeCluster => {
+  const cluster = runningCell(older);
+  for (const object of renderGoal(newer)) cluster.put(object);
+  cluster.finishRollouts();
+  return cluster;
+};
+const isIn = (tier: 'namespace' | 'shared', object: KubeObject) =>
+  (object.metadata.namespace === 'ads') === (tier === 'shared');
 const relabel = (key: string, value: string) => (cluster: FakeCluster) =>
   change(cluster, 'Namespace', (o) => ({
     ...o,
@@ -173,6 +185,130 @@ const CASES: readonly Case[] = [
       return cluster;
     },
     expect: ['noop Converged'],
+  },
+  {
+    situation: 'an empty cluster and a job of tier shared',
+    because: 'the namespace and what speaks of all of it are the tenant’s; walls are made before workers all the same',
+    goal: shared,
+    cluster: () => new FakeCluster(),
+    expect: SHARED_KINDS.map((kind) => `create ${kind}`),
+  },
+  {
+    situation: 'a running cell in the shared namespace, among things of other people',
+    because: 'what is not in the cell is nothing to it',
+    goal: shared,
+    cluster: after(
+      (c) => c.put({ ...renderGoal(shared)[2], metadata: { name: 'theirs', namespace: 'ads' } } as KubeObject),
+      shared,
+    ),
+    expect: ['noop Converged'],
+  },
+  {
+    situation: 'a tenant whose name is a namespace of Kubernetes itself',
+    because: 'a tenant must not get workers into it',
+    goal: goalOf(SHARED, { tenant: 'kube-system' }),
+    cluster: () => new FakeCluster(),
+    expect: ['wait TierNotAvailable'],
+  },
+  {
+    situation: 'the objects of an earlier job of the same name in the shared namespace',
+    because: 'its successor waits for their end and takes nothing over',
+    goal: goalOf(SHARED, { id: JOB_B }),
+    cluster: () => {
+      const cluster = runningCell(shared);
+      cluster.observe = () => ({ objects: cluster.objects, pods: [], settled: new Map() });
+      return cluster;
+    },
+    expect: ['ServiceAccount', 'NetworkPolicy', 'PodDisruptionBudget'].map(() => 'wait OldCellTerminating'),
+  },
+  {
+    situation: 'a move to the shared namespace',
+    because: 'the new cell is made before the old one goes',
+    goal: goalOf(SHARED, { revision: 2 }),
+    cluster: () => runningCell(goal),
+    expect: SHARED_KINDS.map((kind) => `create ${kind}`),
+  },
+  {
+    situation: 'a move whose new workers are not ready yet',
+    because: 'the old ones run on until they are',
+    goal: goalOf(SHARED, { revision: 2 }),
+    cluster: () => {
+      const cluster = inBothPlaces(goal, goalOf(SHARED, { revision: 2 }));
+      for (const o of cluster.objects.values())
+        if (o.kind === 'Deployment' && isIn('shared', o)) cluster.put({ ...o, status: {} });
+      return cluster;
+    },
+    expect: ['wait WorkersStarting'],
+  },
+  {
+    situation: 'a move to the shared namespace whose new workers are ready',
+    because: 'only then the old namespace goes, with all that is in it',
+    goal: goalOf(SHARED, { revision: 2 }),
+    cluster: () => inBothPlaces(goal, goalOf(SHARED, { revision: 2 })),
+    expect: ['delete Namespace'],
+  },
+  {
+    situation: 'a move to the shared namespace, the old one ending',
+    because: 'what Kubernetes works on is said',
+    goal: goalOf(SHARED, { revision: 2 }),
+    cluster: () => {
+      const cluster = inBothPlaces(goal, goalOf(SHARED, { revision: 2 }));
+      change(cluster, 'Namespace', terminating);
+      return cluster;
+    },
+    expect: ['wait Moving'],
+  },
+  {
+    situation: 'a move to a namespace of its own whose new workers are ready',
+    because: 'the old workers go first',
+    goal: goalOf(MINIMAL, { revision: 2 }),
+    cluster: () => inBothPlaces(shared, goalOf(MINIMAL, { revision: 2 })),
+    expect: ['delete Deployment'],
+  },
+  {
+    situation: 'a move to a namespace of its own, the old workers ending',
+    because: 'their walls stand until none of them is left',
+    goal: goalOf(MINIMAL, { revision: 2 }),
+    cluster: () => {
+      const cluster = inBothPlaces(shared, goalOf(MINIMAL, { revision: 2 }));
+      for (const o of cluster.objects.values())
+        if (o.kind === 'Deployment' && isIn('shared', o)) cluster.put(terminating(o));
+      return cluster;
+    },
+    expect: ['wait Moving'],
+  },
+  {
+    situation: 'a move to a namespace of its own, the old workers gone',
+    because: 'the walls go in the order opposite to that in which they were made',
+    goal: goalOf(MINIMAL, { revision: 2 }),
+    cluster: () => {
+      const cluster = inBothPlaces(shared, goalOf(MINIMAL, { revision: 2 }));
+      for (const [key, o] of cluster.objects)
+        if (o.kind === 'Deployment' && isIn('shared', o)) cluster.objects.delete(key);
+      return cluster;
+    },
+    expect: ['delete PodDisruptionBudget', 'delete NetworkPolicy', 'delete ServiceAccount'],
+  },
+  {
+    situation: 'a plan of an older revision, while a newer one has begun to move back',
+    because: 'a stale plan deletes nothing that it does not know',
+    goal: goalOf(SHARED, { revision: 2 }),
+    cluster: () => inBothPlaces(goalOf(MINIMAL, { revision: 3 }), goalOf(SHARED, { revision: 2 })),
+    expect: ['noop Converged'],
+  },
+  {
+    situation: 'a tombstone over a cell in the shared namespace',
+    because: 'the workers go first, and the namespace stays',
+    goal: tombstoneOf(shared),
+    cluster: () => runningCell(shared),
+    expect: ['delete Deployment'],
+  },
+  {
+    situation: 'a tombstone in the middle of a move',
+    because: 'what is there goes, in whichever place it is',
+    goal: tombstoneOf(goalOf(SHARED, { revision: 2 })),
+    cluster: () => inBothPlaces(goal, goalOf(SHARED, { revision: 2 })),
+    expect: ['delete Namespace', 'delete Deployment'],
   },
   {
     situation: 'a spec whose requests are above the limits',

@@ -17,7 +17,17 @@ const goal = goalOf();
 function statusOf(of: Goal, cluster: FakeCluster, previous: JobStatus | null = null, now = 0): JobStatus {
   const observed = cluster.observe(addressOf(of));
   const actions = plan({ storeId: STORE, goal: of, observed, now });
-  return status({ storeId: STORE, clusterId: CLUSTER, goal: of, observed, actions, failure: null, previous, keepers: [], now });
+  return status({
+    storeId: STORE,
+    clusterId: CLUSTER,
+    goal: of,
+    observed,
+    actions,
+    failure: null,
+    previous,
+    keepers: [],
+    now,
+  });
 }
 
 const summary = (s: JobStatus): string =>
