@@ -7,6 +7,7 @@ import { ClusterKeeper, type KeeperHandlers } from './cluster/keeper.ts';
 import type { ClusterSession } from './cluster/session.ts';
 import type { TargetOptions } from './cluster/target.ts';
 import { type JobId, parseJobId, replicaId, shard } from './job/ids.ts';
+import { type ObservedStreamJob, statusJob } from './plan/stream-job.ts';
 import type { ClusterIdentity } from './ports/cluster.ts';
 import type { Log } from './ports/log.ts';
 import type { Fence } from './ports/shards.ts';
@@ -16,6 +17,7 @@ import { CONCURRENCY, Controller } from './reconcile/controller.ts';
 import { GoalFeed } from './reconcile/goal-feed.ts';
 import { Outage } from './reconcile/outage.ts';
 import { type LeaseTiming, ShardKeeper } from './reconcile/shard-keeper.ts';
+import { StreamJobSide } from './reconcile/stream-job-side.ts';
 import { withholdAll } from './reconcile/withhold.ts';
 import { Signals } from './signals/signals.ts';
 import type { Tracing } from './signals/tracing.ts';
@@ -184,7 +186,7 @@ export class Operator {
   };
 
   #keeperHandlers(): KeeperHandlers {
-    const { store } = this.#options;
+    const { store, log } = this.#options;
     return {
       onReady: async (session, identity) => {
         const { cache, executor } = session;
@@ -205,8 +207,12 @@ export class Operator {
           'watching the cluster',
         );
         const fence = new KubernetesFence(session.transport, store.storeId, this.#raisedHere);
-        const jobsSeen = () => [...cache.cells()].flatMap(({ jobId: labelled }) => parseJobId(labelled) ?? []);
-        this.#activation.connected({ clusterId: identity.id, cell, jobsSeen, fence });
+        const jobsSeen = () => [
+          ...[...cache.cells()].flatMap(({ jobId: labelled }) => parseJobId(labelled) ?? []),
+          ...[...session.streamJobs.cache.all()].flatMap((object) => this.#keyOf(object) ?? []),
+        ];
+        const streamJobs = new StreamJobSide({ jobs: session.streamJobs, storeId: store.storeId, store, log });
+        this.#activation.connected({ clusterId: identity.id, cell, jobsSeen, fence, streamJobs });
       },
       beforeClose: async () => {
         this.#activation.disconnected();
@@ -231,7 +237,17 @@ export class Operator {
       },
       onAdopted: (identity, why) => this.#log.info({ cluster: identity.id }, `cluster taken in: ${why}`),
       onChange: ({ namespace, jobId: labelled }) => this.#controller.wakeNamespace(namespace, parseJobId(labelled)),
+      onStreamJob: (object) => {
+        const key = this.#keyOf(object);
+        if (key) this.#controller.hint(key);
+      },
+      onStreamJobs: () => void this.#controller.wakeEverything().catch(this.#storeTrouble),
     };
+  }
+
+  /** The job that a StreamJob is of; before there is one, its UID stands for it. */
+  #keyOf(object: ObservedStreamJob): JobId | null {
+    return statusJob(object, this.#options.store.storeId) ?? parseJobId(object.uid);
   }
 
   /** Ends on-call layers whose time is over; their jobs come by the feed like any other change. */

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pRetry from 'p-retry';
 import type { StoreId } from '../job/ids.ts';
 import type { Settled } from '../plan/observation.ts';
+import type { ObservedStreamJob } from '../plan/stream-job.ts';
 import type { ClusterIdentity } from '../ports/cluster.ts';
 import type { Fence } from '../ports/shards.ts';
 import type { CallSignals } from '../ports/signals.ts';
@@ -42,6 +43,10 @@ export interface KeeperHandlers {
   readonly onUndecided: (identity: ClusterIdentity) => void;
   readonly onAdopted: (identity: ClusterIdentity, why: string) => void;
   readonly onChange: (change: CellChange) => void;
+  /** A StreamJob is not as it was. */
+  readonly onStreamJob: (object: ObservedStreamJob) => void;
+  /** StreamJobs have come (back): every job has to be looked at. */
+  readonly onStreamJobs: () => void;
 }
 
 /** `not ours to decide`: the owner of shard 0 takes a new cluster in; until then nothing is done there. */
@@ -155,8 +160,9 @@ export class ClusterKeeper {
 
   async #watch({ transport, identity }: Connection, signal: AbortSignal): Promise<void> {
     const { storeId, target } = this.#options;
-    const { onChange, onReady, beforeClose } = this.#handlers;
-    const session = new ClusterSession(transport, { storeId, settled: this.#settled, onChange });
+    const { onChange, onReady, beforeClose, onStreamJob, onStreamJobs } = this.#handlers;
+    const streamJobs = { onChange: onStreamJob, onAvailable: onStreamJobs };
+    const session = new ClusterSession(transport, { storeId, settled: this.#settled, onChange, streamJobs });
     const over = new AbortController();
     const stop = () => session.end(null);
     signal.addEventListener('abort', stop, { once: true });

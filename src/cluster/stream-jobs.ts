@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { missingFields } from '../crd/missing.ts';
 import type { JobName, StoreId } from '../job/ids.ts';
 import { API_VERSION, KIND } from '../job/spec.ts';
 import { MANAGER } from '../plan/objects.ts';
@@ -22,8 +23,6 @@ export interface StreamJobsOptions {
   readonly storeId: StoreId;
   /** The namespaces to look in; null for all. */
   readonly namespaces: readonly string[] | null;
-  /** What a live definition lacks of the fields that we know. */
-  readonly missingFields: (definition: unknown) => readonly string[];
   readonly onChange: (object: ObservedStreamJob) => void;
   /** The kind has come (back): every job has to be looked at. */
   readonly onAvailable: () => void;
@@ -158,7 +157,7 @@ export class KubernetesStreamJobs implements StreamJobs {
   /** How the kind is installed: said, and never in the way of the jobs. */
   async #inspect(): Promise<void> {
     try {
-      const missing = this.#options.missingFields(await liveDefinition(this.#transport));
+      const missing = missingFields(await liveDefinition(this.#transport));
       this.#outdated =
         missing.length === 0
           ? null

@@ -19,8 +19,8 @@ export const USER_AGENT = 'bulkhead';
 const HEADERS_MAX_AGE_MS = 30_000;
 export const MERGE_PATCH = 'application/merge-patch+json';
 export const JSON_PATCH = 'application/json-patch+json';
-/** How the API server quotes our policy (manifests/admission) when it refuses something by it. */
-const FENCE_POLICY = "ValidatingAdmissionPolicy 'bulkhead-fence'";
+/** How the API server quotes our policies (manifests/admission) when it refuses something by it. */
+const FENCE_POLICY = /ValidatingAdmissionPolicy 'bulkhead-fence(-resource)?'/;
 /** What it says of a policy that cannot be evaluated for lack of its parameter, the fence itself. */
 const NO_FENCE = 'failed to configure binding';
 
@@ -185,7 +185,7 @@ function broken(what: string, error: unknown): ClusterError {
 type Status = z.infer<typeof statusSchema>;
 
 function kindOf(code: number, { message = '', details }: Status): ClusterErrorKind {
-  if (message.includes(FENCE_POLICY)) return message.includes(NO_FENCE) ? 'unfenced' : 'fenced';
+  if (FENCE_POLICY.test(message)) return message.includes(NO_FENCE) ? 'unfenced' : 'fenced';
   if (details?.causes?.some((cause) => cause.reason === 'NamespaceTerminating')) return 'terminating';
   // A patch that names the UID of an object that was made anew meanwhile: for a PUT that is a 409.
   if (code === 422 && details?.causes?.some((cause) => cause.field === 'metadata.uid')) return 'conflict';

@@ -6,7 +6,7 @@ import type { JobSpec } from '../../../src/job/spec.ts';
 import { EDIT_REFUSED, type Intake, planIntake } from '../../../src/plan/intake.ts';
 import { finalizerOf, type ObservedStreamJob } from '../../../src/plan/stream-job.ts';
 import { goalOf, JOB_A, JOB_B, MINIMAL, OTHER_STORE, STORE, tombstoneOf } from '../../support/goals.ts';
-import { statusAt, streamJob } from '../../support/stream-jobs.ts';
+import { statusAt, streamJob } from '../../support/observed-stream-jobs.ts';
 
 const NEWER: JobSpec = { ...MINIMAL, suspended: true };
 const THIRD: JobSpec = { ...MINIMAL, workers: { replicas: 3 } };
