@@ -1,0 +1,8 @@
+import { bombs } from './bombs.ts';
+import type { SecurityCheck } from './check.ts';
+import { names } from './names.ts';
+import { pods } from './pods/index.ts';
+import { rbac } from './rbac/index.ts';
+
+/** Every check, in the order of the rows. Row 12, the network, is proved by packets: see test/e2e. */
+export const SECURITY_CHECKS: readonly SecurityCheck[] = [rbac, pods, names, bombs];
