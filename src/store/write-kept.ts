@@ -54,7 +54,7 @@ function refusedOf(step: StoredStep, before: JobContent | undefined, keepers: re
   const touched = keptAmong(keepers, fields);
   if (touched.length === 0) return null;
   const kept = fields.filter((field) => touched.some((it) => it.fields.some((one) => overlap(one, field))));
-  return { job, outcome, keepers: touched, words: setWords(content.spec, kept) };
+  return { job, outcome, keepers: touched, words: setWords(content.spec, kept.sort()) };
 }
 
 const fieldsText = (fields: readonly string[]): string => {
@@ -82,17 +82,17 @@ function waysOut(outcome: Refused['outcome'], { tenant, name }: JobName, words: 
   );
 }
 
-const LEAD = 'in Kubernetes, where nobody would hear of this change; nothing was stored.';
+const WHY = 'in Kubernetes and would not hear of this; nothing was stored';
 
 function refusal(refused: readonly Refused[], first: Refused): KeptElsewhereError {
   const text = (message: string) => new KeptElsewhereError(message, first.job, first.keepers);
-  if (refused.length === 1) return text(`${keptText(first)} ${LEAD} ${waysOut(first.outcome, first.job, first.words)}`);
+  if (refused.length === 1) return text(`${keptText(first)} ${WHY}. ${waysOut(first.outcome, first.job, first.words)}`);
   const outcomes = new Set(refused.map(({ outcome }) => outcome));
   const ways = [...outcomes].map((outcome) =>
     waysOut(outcome, { tenant: 'TENANT', name: 'NAME' }, '--set FIELD=VALUE'),
   );
   const lines = refused.map((it) => `  ${keptText(it)}`);
-  return text([`Of ${refused.length} jobs others keep fields ${LEAD}`, ...lines, ...ways].join('\n'));
+  return text([`Of ${refused.length} jobs others keep fields ${WHY}:`, ...lines, ...ways].join('\n'));
 }
 
 /**

@@ -38,13 +38,14 @@ async function fill(db: TestDatabase): Promise<void> {
     { ...ORIGIN, idempotencyKey: 'p' },
   );
   await say('a', spec('app:1'), { ...ORIGIN, idempotencyKey: 'key' });
+  await store.write([{ job: { tenant: 'ads', name: 'a' }, content: spec('app:8'), takeOver: true }], ORIGIN);
   await say('a', scaler(3));
   await say('a', oncall(5, new Date(Date.now() + 3_600_000)));
   await say('a', scaler(4));
   await say('a', { kind: 'cleared', layer: 'oncall' });
   await say('b', spec('app:1'));
   await say('b', oncall(7, null));
-  await say('b', { kind: 'tombstone' });
+  await store.write([{ job: { tenant: 'ads', name: 'b' }, content: { kind: 'tombstone' }, takeOver: true }], ORIGIN);
   await say('c', spec('app:1'));
   await say('c', { kind: 'cleared', layer: 'scaler' });
   await say('c', scaler(2));
@@ -96,7 +97,7 @@ const TABLES: Readonly<Record<string, string>> = {
   store: 'id, undelete_retention',
   job: 'id, tenant, name, created_at::text, removed_at::text, shard',
   goal_revision:
-    'job_id, revision, layer, content, until::text, content_hash, author, source, reason, idempotency_key, created_at::text',
+    'job_id, revision, layer, content, until::text, take_over, content_hash, author, source, reason, idempotency_key, created_at::text',
   scaler_revision: 'job_id, revision, content, content_hash, author, source, reason, idempotency_key, created_at::text',
   goal_head: 'job_id, revision, job_revision, scaler_revision, scaler_at::text, oncall_revision, oncall_until::text',
   platform_revision:
@@ -133,8 +134,18 @@ describe('a whole store', () => {
     assert.equal(store.storeId, db.store.storeId);
     assert.deepEqual(await store.list(), await db.store.list());
     const [receipt] = await store.write([{ job: { tenant: 'ads', name: 'a' }, content: spec('app:9') }], ORIGIN);
-    assert.deepEqual([receipt?.outcome, receipt?.revision], ['configured', 6], 'and work goes on from there');
+    assert.deepEqual([receipt?.outcome, receipt?.revision], ['configured', 7], 'and work goes on from there');
     await store.close();
+  });
+
+  it('of a Bulkhead before taking over is taken as one where nobody did', async () => {
+    const lines = text.split('\n');
+    const older = lines.filter((line) => line !== '    takeOver: true');
+    assert.equal(lines.length - older.length, 2, 'a spec and a removal took over');
+    const { adminUrl, url } = await emptyStore();
+    await restore(adminUrl, await parse(older.join('\n')));
+    assert.equal(await textOf(url), older.join('\n'));
+    assert.deepEqual(await sql(adminUrl, 'select from bulkhead.goal_revision where take_over'), []);
   });
 
   it('knows the keys of calls that were made before it moved: a repeat stores nothing, and a removed job can be brought back', async () => {

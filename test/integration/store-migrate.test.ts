@@ -403,3 +403,71 @@ describe('an upgrade from version 1', () => {
     await store.close();
   });
 });
+
+/** What version 2 had: a job with all three layers. */
+const VERSION_2 = `
+  insert into bulkhead.job (id, tenant, name) values ('${JOB}', 'ads', 'clicks'), ('${GONE}', 'ads', 'late');
+  insert into bulkhead.goal_revision (job_id, revision, layer, content, content_hash, until, author, source, reason) values
+    ('${JOB}', 1, 'job', '{"container": {"image": "app:1"}}', 'h1', null, 'ann', 'cli', null),
+    ('${JOB}', 3, 'oncall', '{"workers": {"replicas": 5}}', 'h3', '2100-01-01', 'bob', 'oncall', 'load');
+  insert into bulkhead.scaler_revision (job_id, revision, content, content_hash, author, source, created_at)
+    values ('${JOB}', 2, '{"workers": {"replicas": 3}}', 'h2', 'scaler', 'scaler', '2026-11-01T00:00:00Z');
+  insert into bulkhead.goal_head
+    (job_id, revision, job_revision, scaler_revision, scaler_at, oncall_revision, oncall_until)
+    values ('${JOB}', 3, 1, 2, '2026-11-01T00:00:00Z', 3, '2100-01-01');`;
+
+/** As version 2 makes a job: it knows of no column that came later. */
+const MADE_BY_VERSION_2 = `
+  insert into bulkhead.goal_revision (job_id, revision, layer, content, content_hash, author, source)
+    values ('${GONE}', 1, 'job', '{"container": {"image": "app:1"}}', 'h1', 'ann', 'cli');
+  insert into bulkhead.goal_head (job_id, revision, job_revision) values ('${GONE}', 1, 1);`;
+
+describe('an upgrade from version 2', () => {
+  it('leaves every revision as it was: nobody took over; and a Bulkhead of version 2 works on', async () => {
+    const { adminUrl, url, appRole } = await emptyDatabase();
+    const known = await readMigrations();
+    await migrate(adminUrl, { known: known.slice(0, 2), appRole });
+    await sql(adminUrl, VERSION_2);
+    await rejectsWith(open(adminUrl), 'configuration', /run "bulkhead migrate"/);
+    assert.deepEqual((await migrate(adminUrl, { appRole }))[0], '0003_take_over.sql');
+    assert.deepEqual(
+      await migrate(adminUrl, { known: known.slice(0, 2), appRole }),
+      [],
+      'the older one takes no offence',
+    );
+    await sql(url, MADE_BY_VERSION_2);
+
+    const store = await open(url);
+    const history = [...(await store.history(jobId(JOB))), ...(await store.history(jobId(GONE)))];
+    assert.deepEqual(
+      history.map((it) => [it.revision, it.content.kind, it.author, 'takeOver' in it]),
+      [
+        [1, 'spec', 'ann', false],
+        [2, 'patch', 'scaler', false],
+        [3, 'patch', 'bob', false],
+        [1, 'spec', 'ann', false],
+      ],
+    );
+    const change = { kind: 'spec', spec: { container: { image: 'app:2' } } } as const;
+    const [receipt] = await store.write([{ job: { tenant: 'ads', name: 'clicks' }, content: change, takeOver: true }], {
+      author: 'ann',
+      source: 'cli',
+      reason: null,
+    });
+    assert.deepEqual([receipt?.id, receipt?.revision], [JOB, 4]);
+    const layers = (await store.find({ tenant: 'ads', name: 'clicks' }))?.layers;
+    assert.deepEqual(
+      [layers?.job.takeOver, layers?.scaler?.revision, layers?.oncall?.revision, layers?.oncall?.takeOver],
+      [true, 2, 3, undefined],
+    );
+    await store.close();
+    await assert.rejects(
+      sql(
+        adminUrl,
+        `insert into bulkhead.goal_revision (job_id, revision, layer, content_hash, author, source, take_over)
+        values ('${JOB}', 9, 'oncall', 'x', 'ann', 'cli', true)`,
+      ),
+      /check constraint/,
+    );
+  });
+});

@@ -123,6 +123,11 @@ const authored = {
   idempotencyKey: orNull(hardText),
   contentHash: fc.constant('0123456789abcdef'.repeat(4)),
 };
+/** Whether it took over: of layer job only. */
+const revisionArbitrary = fc.record({ ...authored, content, takeOver: fc.boolean() }).map(({ takeOver, ...it }) => ({
+  ...it,
+  ...(takeOver && ['spec', 'tombstone'].includes(it.content.kind) && { takeOver: true as const }),
+}));
 /** Numbers from 1, with gaps where the owner archived a scaler's revisions. */
 const numbered = <T extends object>(entries: readonly T[], gap: number) =>
   entries.map((entry, index) => ({ ...entry, revision: revision(1 + index * gap) }));
@@ -139,7 +144,7 @@ const archiveArbitrary: fc.Arbitrary<WholeArchive> = fc
       fc.record({
         createdAt: time,
         removedAt: orNull(time),
-        revisions: fc.array(fc.record({ ...authored, content }), { minLength: 1, maxLength: 4 }),
+        revisions: fc.array(revisionArbitrary, { minLength: 1, maxLength: 4 }),
         gap: fc.constantFrom(1, 7),
       }),
       { maxLength: 3 },
@@ -210,6 +215,16 @@ ${rest}`,
   )
   .join('')}`,
   );
+});
+
+test('a revision that took over says so; what does not say so did not', async () => {
+  const [first, ...rest] = [revisionOf(1, SPEC), revisionOf(2, { kind: 'tombstone' })];
+  const archive = { ...SMALL, jobs: [jobOf(1, [first, ...rest.map((it) => ({ ...it, takeOver: true as const }))])] };
+  const written = await write(archive);
+  assert.match(written, /removed: true\n {4}takeOver: true\n/);
+  assert.deepEqual(await read(written), archive);
+  const older = await read(written.replace('    takeOver: true\n', ''));
+  assert.deepEqual(older.jobs, [jobOf(1, [first, ...rest])]);
 });
 
 test('a long history is written in several documents, each small, and is one again when it is read', async () => {
@@ -381,6 +396,11 @@ const DAMAGED: readonly [reason: string, text: string, said: string][] = [
     'an end of what has none',
     text.replace('    cleared: true\n', '    cleared: true\n    until: "2026-02-01T00:00:00.000001Z"\n'),
     '51 revisions[3].until: found "2026-02-01T00:00:00.000001Z", expected no end but for a patch of the layer oncall',
+  ],
+  [
+    'taking over on a layer that is no object of Kubernetes',
+    text.replace('    cleared: true\n', '    cleared: true\n    takeOver: true\n'),
+    '51 revisions[3].takeOver: found true, expected it with the layer job only',
   ],
   [
     'content of another layer',
