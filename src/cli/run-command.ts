@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type ClusterId, clusterId } from '../job/ids.ts';
 import { action } from './context.ts';
+import { LOG_FORMATS, LOG_LEVELS } from './log-options.ts';
 import type { HealthAddress, RunOptions } from './run.ts';
 
 /** `host:port`, `[::1]:port`, `:port` for all addresses; `none` for no health at all. */
@@ -39,6 +40,16 @@ export function addRunCommand(program: Command): void {
       new Option('--accept-cluster <uid>', 'move all jobs to this cluster, though they live in another').argParser(
         acceptedCluster,
       ),
+    )
+    .addOption(
+      new Option('--log-level <level>', 'what is logged, and all above it (default: info; debug with --debug)')
+        .env('BULKHEAD_LOG_LEVEL')
+        .choices(LOG_LEVELS),
+    )
+    .addOption(
+      new Option('--log-format <format>', 'how lines are logged (default: text on a terminal, json elsewhere)')
+        .env('BULKHEAD_LOG_FORMAT')
+        .choices(LOG_FORMATS),
     )
     .addOption(new Option('--yes', 'do not ask before working on a cluster that is not on this machine'))
     .action(action<RunOptions>(async (context, options) => (await import('./run.ts')).run(context, options)));

@@ -1,6 +1,7 @@
 import { styleText } from 'node:util';
 import pino, { type Logger } from 'pino';
 import { printable } from '../job/problem.ts';
+import type { LogOptions } from './log-options.ts';
 
 type Style = Parameters<typeof styleText>[0];
 
@@ -28,15 +29,15 @@ export function humanLine(json: string, paint: (style: Style, text: string) => s
   return `${clock} ${label} ${printable(String(msg ?? ''))}${paint('gray', details.join(''))}\n`;
 }
 
-/** The operator's log, on stderr: JSON for programs, lines for people on a terminal. Written at once, so none is lost. */
-export function operatorLog(debug: boolean): Logger {
+/** The operator's log, on stderr. Written at once, so none is lost. */
+export function operatorLog({ level, format = process.stderr.isTTY ? 'text' : 'json' }: LogOptions): Logger {
   const options: pino.LoggerOptions = {
-    level: debug ? 'debug' : 'info',
+    level,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
   };
-  if (!process.stderr.isTTY) return pino(options, pino.destination({ dest: 2, sync: true }));
+  if (format === 'json') return pino(options, pino.destination({ dest: 2, sync: true }));
   const paint = (style: Style, text: string) => styleText(style, text, { stream: process.stderr });
   return pino(options, { write: (json: string) => void process.stderr.write(humanLine(json, paint)) });
 }

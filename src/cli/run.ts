@@ -3,10 +3,12 @@ import { type ClusterTarget, ownNamespace } from '../cluster/target.ts';
 import type { ClusterId } from '../job/ids.ts';
 import { Operator } from '../operator.ts';
 import type { ClusterIdentity } from '../ports/cluster.ts';
+import { startTracing } from '../signals/tracing.ts';
 import { canAsk, confirm } from './confirm.ts';
 import { type Context, origin } from './context.ts';
 import { CliError } from './errors.ts';
 import { isLocalServer } from './local-server.ts';
+import type { LogFormat, LogLevel } from './log-options.ts';
 import type { GlobalOptions } from './options.ts';
 import { missingRights, rightsText } from './rights.ts';
 import { operatorLog } from './run-log.ts';
@@ -20,6 +22,8 @@ export interface RunOptions extends GlobalOptions {
   /** Left out for the usual one. */
   readonly healthAddress?: HealthAddress | 'none';
   readonly acceptCluster?: ClusterId;
+  readonly logLevel?: LogLevel;
+  readonly logFormat?: LogFormat;
   readonly yes?: true;
 }
 
@@ -93,16 +97,21 @@ function explainListen(error: unknown, health: HealthAddress | null): unknown {
 export async function run(context: Context, options: RunOptions): Promise<void> {
   const identity = await preflight(context, options);
   const store = await context.store();
-  const log = operatorLog(options.debug === true);
+  const log = operatorLog({
+    level: options.logLevel ?? (options.debug === true ? 'debug' : 'info'),
+    format: options.logFormat,
+  });
   // For whoever owns shard 0, which may be another replica.
   if (options.acceptCluster !== undefined) await store.acceptCluster(options.acceptCluster, origin({}));
   const wanted = options.healthAddress ?? (ownNamespace() === null ? HEALTH : IN_CLUSTER_HEALTH);
   const health = wanted === 'none' ? null : wanted;
+  const tracing = await startTracing(process.env, log);
   const operator = new Operator({
     store,
     target: context.target,
     health,
     log,
+    tracing,
   });
   log.info({ store: store.storeId, context: identity.contextName, server: identity.server }, 'the operator starts');
   const release = stopOnSignals(operator, log);
@@ -111,6 +120,7 @@ export async function run(context: Context, options: RunOptions): Promise<void> 
   } catch (error) {
     throw explainListen(error, health);
   } finally {
+    await tracing?.stop();
     release();
   }
   log.info({}, 'stopped');

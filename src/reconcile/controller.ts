@@ -213,6 +213,7 @@ export class Controller {
       const shown = { goal, status: result.status, events: events.filter((event) => !result.done.includes(event)) };
       const unshown =
         taken && isTrue ? await turn.step('publish', () => this.#show(cluster, shown, taken, fence())) : null;
+      if (unshown) turn.failed(unshown);
       const next = nextOf(result.next, taken, unshown, Date.now());
       if (fence()) this.#schedule(goal, { ...result, next }, turn);
     } catch (error) {
