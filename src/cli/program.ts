@@ -24,6 +24,7 @@ import { addRunCommand } from './run-command.ts';
 import { addStatusCommand } from './status.ts';
 import { addStoreCommand } from './store.ts';
 import { addUndeleteCommand } from './undelete.ts';
+import { addUninstallCommand } from './uninstall.ts';
 
 const ENVIRONMENT = `
 Environment:
@@ -42,7 +43,7 @@ const GROUPS: readonly (readonly [title: string, add: readonly ((program: Comman
     [addGetCommand, addDescribeCommand, addEventsCommand, addLogsCommand, addStatusCommand, addOrphansCommand],
   ],
   ['Safety:', [addBrakeCommand, addStoreCommand, addExportCommand, addImportCommand, addArchiveCommand]],
-  ['Running:', [addRunCommand, addDatabaseCommands]],
+  ['Running:', [addRunCommand, addDatabaseCommands, addUninstallCommand]],
 ];
 
 /** The whole command line. Throws CommanderError instead of ending the process. */
