@@ -1,11 +1,11 @@
-import { effectiveSpec } from '../job/defaults.ts';
+import { effectiveSpec, tierOf } from '../job/defaults.ts';
 import { toYaml } from '../job/document.ts';
 import type { Goal, GoalContent, PlatformLayers } from '../job/goal.ts';
 import { type JobName, jobName, type Revision, revision, type StoreId } from '../job/ids.ts';
 import { printable } from '../job/problem.ts';
 import type { JobSpec } from '../job/spec.ts';
 import { type Drift, drift } from '../plan/drift.ts';
-import { cellNamespace } from '../plan/names.ts';
+import { cellPlace } from '../plan/names.ts';
 import { type KubeObject, keyOf, keyText, LABELS, type ObjectKey, shortKey } from '../plan/objects.ts';
 import { renderCell } from '../plan/render/cell.ts';
 import { NOTHING, unifiedDiff } from './content-text.ts';
@@ -78,7 +78,13 @@ export function objectChanges(change: JobChange, spec: JobSpec): ObjectChange[] 
     const drifts = drift(object, found).filter(({ path }) => path !== REVISION_PATH);
     return { do: 'replace', key: keyOf(object), drifts };
   });
-  const pruned = old.filter((object) => !kept.has(keyText(keyOf(object))));
+  const namespaces = old.filter(({ kind }) => kind === 'Namespace').map(({ metadata }) => metadata.name);
+  const pruned = old
+    .filter((object) => !kept.has(keyText(keyOf(object))))
+    // A namespace takes along what is in it.
+    .filter(
+      ({ metadata }) => kept.has(`Namespace//${metadata.namespace}`) || !namespaces.includes(metadata.namespace ?? ''),
+    );
   return [...written, ...pruned.map((object): ObjectChange => ({ do: 'delete', key: keyOf(object), drifts: [] }))];
 }
 
@@ -109,6 +115,14 @@ function refusedLines(content: GoalContent & { readonly kind: 'refused' }, when:
   return `# the merged goal ${when} refused (${content.because}), so the cell stays as it is:\n${lines.join('')}`;
 }
 
+function headLine({ storeId, name, stored }: JobChange, spec: JobSpec): string {
+  const { tier, namespace } = cellPlace(storeId, name, effectiveSpec(spec).tier);
+  const before = stored && tierOf(stored.content);
+  if (!before || before === tier) return `# in namespace ${namespace}:\n`;
+  const old = cellPlace(storeId, name, before).namespace;
+  return `# moved from namespace ${old} to ${namespace} (what is deleted goes when the new workers are ready):\n`;
+}
+
 /** The actions under a diff, as comment lines, so that the whole remains a patch. */
 export function actionText(change: JobChange): string {
   const after = contentAfter(change);
@@ -122,5 +136,5 @@ export function actionText(change: JobChange): string {
   const silent = changes.length - told.length;
   const rest =
     silent > 0 ? `#   replace ${silent} ${silent === 1 ? 'object' : 'objects'}: only the number of the revision\n` : '';
-  return `# in namespace ${cellNamespace(change.storeId, change.name)}:\n${told.map(changeLines).join('')}${rest}`;
+  return `${headLine(change, after.spec)}${told.map(changeLines).join('')}${rest}`;
 }

@@ -4,7 +4,8 @@ import { createPath, objectPath } from '../cluster/paths.ts';
 import type { Transport } from '../cluster/transport.ts';
 import type { Goal } from '../job/goal.ts';
 import type { StoreId } from '../job/ids.ts';
-import { cellNamespace } from '../plan/names.ts';
+import { TIERS } from '../job/tier.ts';
+import { cellPlace } from '../plan/names.ts';
 import {
   CELL_KIND_NAMES,
   type CellKind,
@@ -13,6 +14,7 @@ import {
   LABELS,
   type ObjectKey,
   type ObservedObject,
+  SHARED_KINDS,
 } from '../plan/objects.ts';
 import type { CellObservation } from '../plan/observation.ts';
 import { reducePod } from '../plan/pods.ts';
@@ -22,14 +24,13 @@ import { ClusterError } from '../ports/cluster.ts';
 const CALL_TIMEOUT_MS = 5_000;
 
 const podSchema = z.looseObject({
-  metadata: z.looseObject({ name: z.string(), creationTimestamp: z.string().default('') }),
+  metadata: z.looseObject({ name: z.string(), namespace: z.string(), creationTimestamp: z.string().default('') }),
 });
 export type RawPod = z.infer<typeof podSchema>;
 
-async function readNamespace(transport: Transport, name: string): Promise<ObservedObject | null> {
-  const key: ObjectKey = { kind: 'Namespace', namespace: '', name };
+async function readOne(transport: Transport, key: ObjectKey): Promise<ObservedObject | null> {
   try {
-    return decodeObject('Namespace', await transport.call('GET', objectPath(key), { timeoutMs: CALL_TIMEOUT_MS }));
+    return decodeObject(key.kind, await transport.call('GET', objectPath(key), { timeoutMs: CALL_TIMEOUT_MS }));
   } catch (error) {
     if (error instanceof ClusterError && error.kind === 'gone') return null;
     throw error;
@@ -40,35 +41,51 @@ async function listItems(transport: Transport, path: string, query: Record<strin
   return listSchema.parse(await transport.call('GET', path, { query, timeoutMs: CALL_TIMEOUT_MS })).items ?? [];
 }
 
-/** The pods of a job, as the API server has them. @throws ClusterError */
-export async function listPods(transport: Transport, namespace: string, goal: Goal): Promise<RawPod[]> {
+/** The pods of a job, as the API server has them, in both places in which they may be. @throws ClusterError */
+export async function listPods(transport: Transport, storeId: StoreId, goal: Goal): Promise<RawPod[]> {
   const labelSelector = `${LABELS.jobId}=${goal.job.id}`;
-  const items = await listItems(transport, `/api/v1/namespaces/${namespace}/pods`, { labelSelector });
-  return items.map((item) => podSchema.parse(item));
+  const places = TIERS.map((tier) => cellPlace(storeId, goal.job, tier).namespace);
+  const items = await Promise.all(
+    places.map((namespace) => listItems(transport, `/api/v1/namespaces/${namespace}/pods`, { labelSelector })),
+  );
+  return items.flat().map((item) => podSchema.parse(item));
 }
 
-/**
- * Looks at a job's cell past every cache, as the operator's watches would show it: what carries our store's label, and
- * what stands at one of our names.
- * @throws ClusterError
- */
-export async function observeCell(transport: Transport, storeId: StoreId, goal: Goal): Promise<CellObservation> {
-  const namespace = cellNamespace(storeId, goal.job);
-  const own = await readNamespace(transport, namespace);
-  if (!own) return { objects: new Map(), pods: [], settled: new Map() };
+/** What lies in the job's place in tier `shared`, or stands at one of its names there. */
+async function readShared(transport: Transport, storeId: StoreId, goal: Goal): Promise<ObservedObject[]> {
+  const place = cellPlace(storeId, goal.job, 'shared');
+  const found = await Promise.all(SHARED_KINDS.map((kind) => readOne(transport, { kind, ...place })));
+  return found.filter((object) => object !== null);
+}
+
+/** What lies in the namespace of the job's own, as far as it is our store's or stands at one of our names. */
+async function readOwn(transport: Transport, storeId: StoreId, goal: Goal): Promise<ObservedObject[]> {
+  const { namespace, name } = cellPlace(storeId, goal.job, 'namespace');
+  const own = await readOne(transport, { kind: 'Namespace', namespace: '', name: namespace });
+  if (!own) return [];
   const listKind = async (kind: CellKind): Promise<ObservedObject[]> => {
     const items = await listItems(transport, createPath({ kind, namespace, name: '' }));
     return items.map((item) => decodeObject(kind, item));
   };
-  const [objects, pods] = await Promise.all([
-    Promise.all(CELL_KIND_NAMES.filter((kind) => kind !== 'Namespace').map(listKind)),
-    listPods(transport, namespace, goal),
+  const objects = await Promise.all(CELL_KIND_NAMES.filter((kind) => kind !== 'Namespace').map(listKind));
+  const isSeen = ({ metadata }: ObservedObject) =>
+    metadata.labels?.[LABELS.store] === storeId || metadata.name === name;
+  return [own, ...objects.flat().filter(isSeen)];
+}
+
+/**
+ * Looks at a job's cell past every cache, as the operator's watches would show it: what carries our store's label, and
+ * what stands at one of our names, in both places in which the cell may be.
+ * @throws ClusterError
+ */
+export async function observeCell(transport: Transport, storeId: StoreId, goal: Goal): Promise<CellObservation> {
+  const [own, shared, pods] = await Promise.all([
+    readOwn(transport, storeId, goal),
+    readShared(transport, storeId, goal),
+    listPods(transport, storeId, goal),
   ]);
-  const ours = objects
-    .flat()
-    .filter(({ metadata }) => metadata.labels?.[LABELS.store] === storeId || metadata.name === goal.job.name);
   return {
-    objects: new Map([own, ...ours].map((object) => [keyText(keyOf(object)), object])),
+    objects: new Map([...own, ...shared].map((object) => [keyText(keyOf(object)), object])),
     pods: pods.map(reducePod),
     settled: new Map(),
   };

@@ -1,7 +1,8 @@
 import { type Command, Option } from 'commander';
 import type { Transport } from '../cluster/transport.ts';
+import { tierOf } from '../job/defaults.ts';
 import { jobName } from '../job/ids.ts';
-import { cellNamespace } from '../plan/names.ts';
+import { cellPlace } from '../plan/names.ts';
 import { reducePod } from '../plan/pods.ts';
 import { ClusterError } from '../ports/cluster.ts';
 import { action, type Context } from './context.ts';
@@ -58,14 +59,13 @@ function noLog(pod: RawPod, error: ClusterError): string {
 
 interface Stream {
   readonly transport: Transport;
-  readonly namespace: string;
   readonly prefixed: boolean;
   readonly query: Record<string, string>;
 }
 
 /** @returns why there is no log; null when there was one */
 async function copyLog(stream: Stream, pod: RawPod): Promise<string | null> {
-  const path = `/api/v1/namespaces/${stream.namespace}/pods/${nameOf(pod)}/log`;
+  const path = `/api/v1/namespaces/${pod.metadata.namespace}/pods/${nameOf(pod)}/log`;
   const prefix = stream.prefixed ? `[${nameOf(pod)}] ` : '';
   try {
     const lines = stream.transport.lines(path, stream.query, new AbortController().signal);
@@ -80,15 +80,15 @@ async function copyLog(stream: Stream, pod: RawPod): Promise<string | null> {
 async function logs(context: Context, options: LogOptions, [name = '']: string[]): Promise<void> {
   const store = await context.store();
   const goal = await requireGoal(store, parseJob(name, options));
-  const namespace = cellNamespace(store.storeId, goal.job);
   const transport = await context.transport();
-  const pods = select(await listPods(transport, namespace, goal), options.all === true);
+  const pods = select(await listPods(transport, store.storeId, goal), options.all === true);
   if (pods.length === 0) {
+    const { namespace } = cellPlace(store.storeId, goal.job, tierOf(goal.content) ?? 'namespace');
     throw new CliError(
       `${jobName(goal.job)} has no worker in namespace ${namespace} of context ${transport.target.contextName}; see why with: bulkhead describe ${jobName(goal.job)}`,
     );
   }
-  const stream = { transport, namespace, prefixed: pods.length > 1, query: queryOf(options) };
+  const stream = { transport, prefixed: pods.length > 1, query: queryOf(options) };
   const missing: string[] = [];
   const copy = async (pod: RawPod): Promise<void> => {
     const why = await copyLog(stream, pod);

@@ -1,4 +1,4 @@
-import type { GoalProblem } from './goal.ts';
+import type { GoalContent, GoalProblem } from './goal.ts';
 import type { SpecPatch } from './patch.ts';
 import { canonicalQuantity, quantityMilli } from './quantity.ts';
 import { inSchemaOrder } from './schema-fields.ts';
@@ -96,6 +96,10 @@ export function effectiveSpec(spec: JobSpec): EffectiveSpec {
     suspended: spec.suspended ?? false,
   };
 }
+
+/** The tier that a goal says; null where it says none, since the job is removed or its goal is refused. */
+export const tierOf = (content: GoalContent): Tier | null =>
+  content.kind === 'spec' ? effectiveSpec(content.spec).tier : null;
 
 /** An effective goal as a spec that says every field, in the order of the definition. Its effective goal is the same. */
 export function fullSpec(effective: EffectiveSpec): SpecPatch {

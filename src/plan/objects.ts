@@ -41,6 +41,15 @@ export type CellKind = keyof typeof CELL_KINDS;
 
 export const CELL_KIND_NAMES = Object.keys(CELL_KINDS) as readonly CellKind[];
 
+/** Those that a cell among others has, in the same order: what speaks of a whole namespace is the tenant's there. */
+export const SHARED_KINDS = [
+  'ServiceAccount',
+  'NetworkPolicy',
+  'Deployment',
+  'PodDisruptionBudget',
+  'Service',
+] as const satisfies readonly CellKind[];
+
 /** Which object: kind, namespace (empty for a Namespace) and name. */
 export interface ObjectKey {
   readonly kind: CellKind;

@@ -1,4 +1,4 @@
-import { effectiveSpec } from '../job/defaults.ts';
+import { tierOf } from '../job/defaults.ts';
 import type { Goal } from '../job/goal.ts';
 import type { ClusterId, StoreId } from '../job/ids.ts';
 import type { Condition, ConditionType, FieldKeeper, JobStatus, NextStep, Phase, WorkerCounts } from '../job/status.ts';
@@ -64,18 +64,17 @@ const platformOf = ({ platform }: Goal): JobStatus['observedPlatform'] => ({
   tenant: platform.tenant?.revision ?? 0,
 });
 
-/** The tier that the goal says; where it says none, as a tombstone does, the one that was said before. */
-const tierOf = ({ goal: { content }, previous }: Pick<StatusInput, 'goal' | 'previous'>): Tier | null =>
-  content.kind === 'spec' ? effectiveSpec(content.spec).tier : (previous?.tier ?? null);
-
 type Placing = Pick<StatusInput, 'storeId' | 'goal' | 'previous'>;
 
+/** Where the goal says none, as a tombstone does, the tier that was said before. */
+const tierIn = ({ goal, previous }: Placing): Tier | null => tierOf(goal.content) ?? previous?.tier ?? null;
+
 /** Where the cell is, or will be: in a namespace of its own, unless some word of another tier is known. */
-const placeOf = (input: Placing): CellPlace => cellPlace(input.storeId, input.goal.job, tierOf(input) ?? 'namespace');
+const placeOf = (input: Placing): CellPlace => cellPlace(input.storeId, input.goal.job, tierIn(input) ?? 'namespace');
 
 const placed = (input: Placing): Pick<JobStatus, 'cell' | 'tier'> => ({
   cell: placeOf(input).namespace,
-  tier: tierOf(input),
+  tier: tierIn(input),
 });
 
 /** Why nothing at all may be written for a job, whatever its goal. */

@@ -187,6 +187,7 @@ test('events name job and revision, oldest first', () => {
 
 test('orphans come with the command that deletes them, unless they go already', () => {
   const orphan = {
+    tier: 'namespace' as const,
     namespace: 'bh-lost',
     jobId: JOB_A,
     tenant: 'ads',
@@ -196,6 +197,7 @@ test('orphans come with the command that deletes them, unless they go already', 
   const rows = [
     { ...orphan, terminating: false },
     { ...orphan, namespace: 'bh-going', job: '', terminating: true },
+    { ...orphan, tier: 'shared' as const, namespace: 'ads', terminating: false },
   ];
   matchesGolden('orphans', orphanTable(rows, 'kubectl --context kind-bulkhead', NOW));
 });
