@@ -16,7 +16,8 @@ import { step } from './progress.ts';
 import type { LocalCluster } from './types.ts';
 
 const FOLDER = fileURLToPath(new URL('../../manifests/admission', import.meta.url));
-const FIELD_MANAGER = 'bulkhead-installer';
+/** That of `kubectl apply --server-side`, so that install.yaml, applied after this, meets no other owner of its fields. */
+const FIELD_MANAGER = 'kubectl';
 const POLL_MS = 100;
 const ENFORCED_TIMEOUT_MS = 30_000;
 /** How the API server quotes the policy in a refusal, and what it adds when it finds no ConfigMap. */
