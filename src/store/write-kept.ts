@@ -1,6 +1,7 @@
 import type { JobContent, Source } from '../job/goal.ts';
 import { type JobId, type JobName, jobName } from '../job/ids.ts';
 import { changedFields, keptAmong, overlap } from '../job/keepers.ts';
+import { printable } from '../job/problem.ts';
 import type { JobSpec } from '../job/spec.ts';
 import type { FieldKeeper } from '../job/status.ts';
 import { KeptElsewhereError } from '../ports/store.ts';
@@ -63,7 +64,7 @@ const fieldsText = (fields: readonly string[]): string => {
 };
 
 const keptText = ({ job, keepers }: Refused): string =>
-  `${jobName(job)}: ${keepers.map(({ manager, fields }) => `${manager} keeps ${fieldsText(fields)}`).join('; ')}`;
+  `${jobName(job)}: ${keepers.map(({ manager, fields }) => `${printable(manager)} keeps ${fieldsText(fields)}`).join('; ')}`;
 
 /** What to do instead. @param name of the job, or what stands for it */
 function waysOut(outcome: Refused['outcome'], { tenant, name }: JobName, words: string): string {

@@ -71,8 +71,14 @@ export const authored = (parts: Partial<Authorship> = {}): Authorship => ({
 export const revisionOf = <C extends LayerContent>(
   at: number,
   content: C,
-  parts: Partial<Authorship> = {},
-): JobRevision<C> => ({ ...authored(parts), revision: revision(at), content, contentHash: 'unused' });
+  { takeOver, ...parts }: Partial<Authorship> & Pick<JobRevision, 'takeOver'> = {},
+): JobRevision<C> => ({
+  ...authored(parts),
+  revision: revision(at),
+  content,
+  contentHash: 'unused',
+  ...(takeOver && { takeOver }),
+});
 
 export const oncall = (patch: SpecPatch, until: Date | null = ago(-7_200)): OverlayContent => ({
   kind: 'patch',
