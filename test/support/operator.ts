@@ -3,6 +3,7 @@ import type { JobId } from '../../src/job/ids.ts';
 import type { JobSpec } from '../../src/job/spec.ts';
 import type { JobStatus, Phase } from '../../src/job/status.ts';
 import { Operator } from '../../src/operator.ts';
+import type { Tracing } from '../../src/signals/tracing.ts';
 import type { Store } from '../../src/store/open.ts';
 import type { LocalCluster } from '../cluster/types.ts';
 import { breakGlass } from './break-glass.ts';
@@ -21,13 +22,17 @@ export interface RunningOperator {
 export interface StartOptions {
   readonly kubeconfig: string;
   readonly context?: string;
+  /** Where it listens is in its log: `health is served`. Left out: nowhere. */
+  readonly health?: { readonly host: string; readonly port: number };
+  readonly tracing?: Tracing | null;
 }
 
 /** The real operator, in this process. */
 export function startOperator(store: Store, options: StartOptions): RunningOperator {
   const log = new MemoryLog();
   const target = { kubeconfig: options.kubeconfig, context: options.context ?? null };
-  const operator = new Operator({ store, target, health: null, log });
+  const { health = null, tracing = null } = options;
+  const operator = new Operator({ store, target, health, log, tracing });
   const running = operator.run();
   const stop = async () => {
     operator.stop();

@@ -125,7 +125,7 @@ test('each write is one line with job, revision and the ids of turn and action; 
   const deployment = lines.find(({ message }) => message === 'created Deployment clicks');
   assert.equal(deployment?.level, 'info');
   const span = spans.find(({ name }) => name === 'create Deployment');
-  const { action, turn, traceId, job, jobId, why, ...rest } = deployment?.fields as Record<string, unknown>;
+  const { action, turn, traceId, job, jobId, why, ...rest } = { ...deployment?.fields } as Record<string, unknown>;
   assert.equal(action, span?.attributes['bulkhead.action.id'], 'the line and the span name the same action');
   assert.equal(turn, spans[0]?.attributes['bulkhead.turn']);
   assert.deepEqual([job, jobId, rest.revision, traceId], ['ads/clicks', JOB_A, revision(1), 'trace-1']);
@@ -161,7 +161,7 @@ test('a write that the cluster refuses is an error of the turn, a warning that n
   assert.equal(sumOf(samples, 'controller_runtime_reconcile_panics_total'), 0);
   assert.equal(sumOf(samples, 'bulkhead_write_errors_total', { action: 'create', reason: 'invalid' }), 1);
   const line = it.log.lines.find(({ level }) => level === 'warn');
-  const fields = line?.fields as Record<string, unknown>;
+  const fields = { ...line?.fields } as Record<string, unknown>;
   assert.deepEqual([fields.reason, fields.error], ['ObjectRefused', 'Namespace: 422 no']);
   const failed = spans.find(({ name }) => name === 'create Namespace');
   assert.equal(fields.action, failed?.attributes['bulkhead.action.id']);
