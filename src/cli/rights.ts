@@ -1,12 +1,24 @@
 import { z } from 'zod';
 import { FENCE_NAME, FENCE_NAMESPACE } from '../cluster/epoch-fence-data.ts';
-import type { Transport } from '../cluster/transport.ts';
-import { CELL_KINDS } from '../plan/objects.ts';
+import type { Caller } from '../cluster/transport.ts';
+import { CELL_KINDS, type CellKind } from '../plan/objects.ts';
+import { CRD_NAME } from '../plan/stream-job.ts';
 
 const REVIEWS_PATH = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews';
 const WRITE_VERBS = ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete'] as const;
 const READ_VERBS = ['list', 'watch'] as const;
 const FENCE_VERBS = ['get', 'patch'] as const;
+/** Never `update`: StreamJobs are written by patches that say which version they mean. */
+const STREAM_JOB_VERBS = ['get', 'list', 'watch', 'create', 'patch', 'delete'] as const;
+const GROUP = 'bulkhead.dev';
+/** The kinds of a cell that lies in its tenant's namespace, whose walls are the tenant's. */
+const SHARED_KINDS: readonly CellKind[] = [
+  'ServiceAccount',
+  'NetworkPolicy',
+  'Deployment',
+  'PodDisruptionBudget',
+  'Service',
+];
 
 const answerSchema = z.object({ status: z.object({ allowed: z.boolean() }) });
 
@@ -16,29 +28,60 @@ export interface Right {
   /** Empty for the core group. */
   readonly group: string;
   readonly resource: string;
+  readonly subresource?: string;
   /** Left out for all namespaces. */
   readonly namespace?: string;
   /** Left out for all objects. */
   readonly name?: string;
 }
 
-/** What the operator does: no more, and nothing with Secrets. */
-export const OPERATOR_RIGHTS: readonly Right[] = [
-  ...Object.values(CELL_KINDS).flatMap(({ apiVersion, resource }) => {
-    const group = apiVersion.includes('/') ? (apiVersion.split('/')[0] ?? '') : '';
-    return WRITE_VERBS.map((verb) => ({ verb, group, resource }));
-  }),
-  ...READ_VERBS.map((verb) => ({ verb, group: '', resource: 'pods' })),
-  ...FENCE_VERBS.map((verb) => ({
-    verb,
-    group: '',
-    resource: 'configmaps',
-    namespace: FENCE_NAMESPACE,
-    name: FENCE_NAME,
-  })),
+const on = (verbs: readonly string[], of: Omit<Right, 'verb'>): Right[] => verbs.map((verb) => ({ verb, ...of }));
+
+function onKind(kind: CellKind): Right[] {
+  const { apiVersion, resource } = CELL_KINDS[kind];
+  const group = apiVersion.includes('/') ? (apiVersion.split('/')[0] ?? '') : '';
+  return on(WRITE_VERBS, { group, resource });
+}
+
+const jobRights = (kinds: readonly CellKind[]): Right[] => [
+  ...kinds.flatMap(onKind),
+  ...on(READ_VERBS, { group: '', resource: 'pods' }),
+  ...on(STREAM_JOB_VERBS, { group: GROUP, resource: 'streamjobs' }),
+  ...on(['patch'], { group: GROUP, resource: 'streamjobs', subresource: 'status' }),
+  ...on(['create'], { group: 'events.k8s.io', resource: 'events' }),
 ];
 
-async function isAllowed(transport: Transport, right: Right): Promise<boolean> {
+const FENCE_RIGHTS = on(FENCE_VERBS, {
+  group: '',
+  resource: 'configmaps',
+  namespace: FENCE_NAMESPACE,
+  name: FENCE_NAME,
+});
+
+/** What the operator does in a cluster that it may make namespaces in: no more, and nothing with Secrets. */
+export const OPERATOR_RIGHTS: readonly Right[] = [
+  ...jobRights(Object.keys(CELL_KINDS) as CellKind[]),
+  ...on(['get'], { group: 'apiextensions.k8s.io', resource: 'customresourcedefinitions', name: CRD_NAME }),
+  ...FENCE_RIGHTS,
+];
+
+/**
+ * What it does in these namespaces of tenants alone, all jobs of which have tier `shared`. It sees a namespace by its
+ * name only, and tries without making anything whether the fence is kept to and authors are stamped.
+ */
+export function rightsWithin(namespaces: readonly string[]): Right[] {
+  const within = namespaces.flatMap((namespace) => jobRights(SHARED_KINDS).map((right) => ({ ...right, namespace })));
+  const seen = [...namespaces, 'kube-system'].flatMap((name) =>
+    on(['get'], { group: '', resource: 'namespaces', namespace: name, name }),
+  );
+  const tries = [
+    ...on(['create'], { group: '', resource: 'serviceaccounts', namespace: FENCE_NAMESPACE }),
+    ...on(['create'], { group: GROUP, resource: 'streamjobs', namespace: FENCE_NAMESPACE }),
+  ];
+  return [...within, ...seen, ...tries, ...FENCE_RIGHTS];
+}
+
+async function isAllowed(transport: Caller, right: Right): Promise<boolean> {
   const body = {
     apiVersion: 'authorization.k8s.io/v1',
     kind: 'SelfSubjectAccessReview',
@@ -48,19 +91,24 @@ async function isAllowed(transport: Transport, right: Right): Promise<boolean> {
 }
 
 /** Those of `rights` that the kubeconfig's user does not have. One call for an administrator. @throws ClusterError */
-export async function missingRights(transport: Transport, rights = OPERATOR_RIGHTS): Promise<Right[]> {
+export async function missingRights(transport: Caller, rights = OPERATOR_RIGHTS): Promise<Right[]> {
   if (await isAllowed(transport, { verb: '*', group: '*', resource: '*' })) return [];
   const answers = await Promise.all(rights.map((right) => isAllowed(transport, right)));
   return rights.filter((_, index) => !answers[index]);
 }
 
+function resourceText({ group, resource, subresource, namespace, name }: Right): string {
+  const kind = group === '' ? resource : `${resource}.${group}`;
+  const object = [namespace, name].filter((part) => part !== undefined).join('/');
+  return `${kind}${subresource ? `/${subresource}` : ''}${name ? ` ${object}` : namespace ? ` in ${namespace}` : ''}`;
+}
+
 /** `create/delete deployments.apps, services; list pods`: resources with the same verbs are named together. */
 export function rightsText(rights: readonly Right[]): string {
   const verbsOf = new Map<string, string[]>();
-  for (const { verb, group, resource, namespace, name: object } of rights) {
-    const kind = group === '' ? resource : `${resource}.${group}`;
-    const name = namespace && object ? `${kind} ${namespace}/${object}` : kind;
-    verbsOf.set(name, [...(verbsOf.get(name) ?? []), verb]);
+  for (const right of rights) {
+    const name = resourceText(right);
+    verbsOf.set(name, [...(verbsOf.get(name) ?? []), right.verb]);
   }
   const namesOf = new Map<string, string[]>();
   for (const [name, verbs] of verbsOf) {
