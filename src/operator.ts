@@ -97,6 +97,7 @@ export class Operator {
       onFenced: this.#fenced,
       withhold: (fences, clusterId, withheld) => withholdAll(store, fences, clusterId, withheld, Date.now()),
       outage: this.#clusterOutage,
+      log,
     });
     this.#keeper = new ClusterKeeper(
       {

@@ -2,6 +2,7 @@ import { formatEpoch } from '../job/epoch.ts';
 import { type ClusterId, type JobId, type Shard, shardOf } from '../job/ids.ts';
 import type { Withheld } from '../plan/status.ts';
 import { ClusterError, type EpochFence } from '../ports/cluster.ts';
+import type { Log } from '../ports/log.ts';
 import type { Fence, ShardLeases } from '../ports/shards.ts';
 import type { BehindRegistry, FenceConfirmer } from '../ports/store.ts';
 import type { ActiveCluster, Controller } from './controller.ts';
@@ -28,6 +29,7 @@ export interface ActivationDeps {
   /** Says of every job of these shards that nothing is written for it, and why. @throws StoreError */
   readonly withhold: (fences: readonly Fence[], clusterId: ClusterId, withheld: Withheld) => Promise<void>;
   readonly outage: Outage;
+  readonly log: Log;
 }
 
 /**
@@ -166,21 +168,30 @@ export class Activation {
     }
     const cluster = this.#cluster;
     if (!cluster || pending.length === 0) {
-      this.#hindrance = null;
+      this.#hinder(null);
       return null;
     }
     try {
       const { raised, behind } = await this.#raise(cluster, pending);
       if (behind.length > 0) return await this.#behind(cluster, behind, raised);
-      this.#hindrance = null;
+      this.#hinder(null);
       await this.#activate(cluster, raised);
       return null;
     } catch (error) {
       if (!(error instanceof ClusterError && NEED_A_PERSON.has(error.kind))) throw error;
-      this.#hindrance = { reason: 'FenceMissing', why: error.message };
-      await this.#tell(pending, cluster.clusterId, this.#hindrance);
+      await this.#tell(pending, cluster.clusterId, this.#hinder({ reason: 'FenceMissing', why: error.message }));
       return WITHHELD_RETRY_MS;
     }
+  }
+
+  /** Said when it begins and when it is over, however often it is tried in between. */
+  #hinder<W extends Withheld | null>(withheld: W): W {
+    const { log } = this.#deps;
+    const before = this.#hindrance?.reason;
+    this.#hindrance = withheld;
+    if (withheld && withheld.reason !== before) log.error({}, `${withheld.reason}: ${withheld.why}`);
+    if (!withheld && before) log.info({}, `${before} is over`);
+    return withheld;
   }
 
   /** What was once found behind stays so until a person confirms it: every claim adds to n, and would outgrow the fence. */
@@ -237,14 +248,14 @@ export class Activation {
     if (!first) return FAILED_RETRY_MS;
     await this.#deps.store.recordBehind(ourOwn);
     const ours = formatEpoch(first.fence.epoch);
-    this.#hindrance = {
+    const hindrance = this.#hinder({
       reason: 'StoreBehind',
       why: `the cluster's fence has seen more than this store (${formatEpoch(first.found)} against ${ours}): the store was restored, or promoted from behind, and goals may be missing; nothing is written until a person has looked: bulkhead store confirm --reason …`,
-    };
+    });
     await this.#tell(
       ourOwn.map(({ fence }) => fence),
       cluster.clusterId,
-      this.#hindrance,
+      hindrance,
     );
     return WITHHELD_RETRY_MS;
   }

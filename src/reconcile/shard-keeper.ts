@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatEpoch } from '../job/epoch.ts';
 import type { ClusterId, ReplicaId, Shard } from '../job/ids.ts';
-import type { Log } from '../ports/log.ts';
+import { errorFields, type Log } from '../ports/log.ts';
 import type { Fence, ShardLeases, Standing } from '../ports/shards.ts';
 import type { Outage } from './outage.ts';
 
@@ -95,10 +95,7 @@ export class ShardKeeper {
     try {
       await leases.leave(replica.id);
     } catch (error) {
-      log.warn(
-        { error: String(error) },
-        'the shards could not be given back; successors wait for the end of the lease',
-      );
+      log.warn(errorFields(error), 'the shards could not be given back; successors wait for the end of the lease');
     }
   }
 
@@ -170,7 +167,7 @@ export class ShardKeeper {
         await leases.yieldShards(replica.id, shards);
       } catch (error) {
         // The next heartbeat finds them still ours, takes them up again, and gives them back anew.
-        log.warn({ error: String(error) }, 'shards could not be given back; it is tried again');
+        log.warn(errorFields(error), 'shards could not be given back; it is tried again');
       }
       for (const shard of shards) this.#yielding.delete(shard);
     });

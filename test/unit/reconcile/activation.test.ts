@@ -42,6 +42,7 @@ class FakeFence implements EpochFence {
 function activationOn(options: { readonly holding?: (fences: readonly Fence[]) => Fence[] } = {}) {
   const story: string[] = [];
   const ahead = new Map<Shard, Epoch>();
+  const log = new MemoryLog();
   const fence = new FakeFence();
   const activation = new Activation({
     controller: {
@@ -57,12 +58,13 @@ function activationOn(options: { readonly holding?: (fences: readonly Fence[]) =
       holding: async (fences) => options.holding?.(fences) ?? [...fences],
     },
     onFenced: ({ shard: refused }) => story.push(`fenced ${refused}`),
+    log,
     withhold: async (fences, _id, { reason }) => void story.push(`${reason} ${fences.map((f) => f.shard).join(' ')}`),
-    outage: new Outage('the cluster', new MemoryLog()),
+    outage: new Outage('the cluster', log),
   });
   const cluster: ReadyCluster = { clusterId: CLUSTER, cell: new FakeCluster(), jobsSeen: () => [], fence };
   const told = (line: string) => until(line, 5_000, () => story.includes(line));
-  return { activation, story, fence, cluster, told, ahead, [Symbol.dispose]: () => activation.close() };
+  return { activation, story, log, fence, cluster, told, ahead, [Symbol.dispose]: () => activation.close() };
 }
 
 test('it takes both: a shard that is ours, and a cluster whose fence is raised, whichever comes first', async () => {
@@ -113,6 +115,8 @@ test('without the policy nothing is written: each job is told once, and it goes 
   await it.told('act 1');
   assert.deepEqual(it.story, ['FenceMissing 1', 'act 1']);
   assert.equal(it.activation.hindrance, null);
+  const said = it.log.lines.map(({ level, message }) => `${level} ${message}`);
+  assert.deepEqual(said, ['error FenceMissing: apply manifests/admission', 'info FenceMissing is over']);
 });
 
 test('a store that has seen less than the cluster waits for a person; its other shards go on', async () => {
