@@ -173,6 +173,9 @@ export async function rightsObjects(api: Caller): Promise<Found[]> {
 
 export const systemNamespace = (api: Caller): Promise<Found[]> => one(api, '/api/v1', 'namespaces', SYSTEM_NAMESPACE);
 
+/** The namespace of install-dev.yaml's Postgres. It is never removed: the goals are in it. */
+export const devPostgres = (api: Caller): Promise<Found[]> => one(api, '/api/v1', 'namespaces', 'bulkhead-postgres');
+
 /** What a namespace that does not end says about why. */
 export async function whyNamespaceStays(api: Caller, path: string): Promise<string> {
   const conditions = z.looseObject({

@@ -4,6 +4,7 @@ import type { GlobalOptions } from './options.ts';
 import { print, say } from './output.ts';
 import {
   cellNamespaces,
+  devPostgres,
   type Found,
   keepaliveObjects,
   sharedObjects,
@@ -46,9 +47,10 @@ async function makePlan(context: Context, options: UninstallOptions): Promise<Pl
   const steps: Planned[] = [];
   for (const step of uninstallSteps(wanted)) steps.push({ step, objects: await step.find(api) });
   const cells = [...(await cellNamespaces(api)), ...(await sharedObjects(api))];
-  const [jobs, namespace, keepalive] = await Promise.all([
+  const [jobs, namespace, postgres, keepalive] = await Promise.all([
     streamJobs(api),
     systemNamespace(api),
+    devPostgres(api),
     options.purge ? [] : keepaliveObjects(api),
   ]);
   const going = steps.filter(({ objects }) => objects.length > 0);
@@ -63,6 +65,7 @@ async function makePlan(context: Context, options: UninstallOptions): Promise<Pl
     ...(namespace.length > 0
       ? ['  Secret bulkhead-database, which says where Postgres is, goes with its namespace']
       : []),
+    ...(postgres.length > 0 ? ['  namespace bulkhead-postgres stays: the goals are in its Postgres'] : []),
     '  an operator outside the cluster (bulkhead run) is not stopped by this: stop it yourself',
     '',
   ].join('\n');
