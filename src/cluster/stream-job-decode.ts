@@ -45,8 +45,8 @@ const objectSchema = z.looseObject({
     annotations: z.record(z.string(), z.string()).default({}),
     managedFields: managedFieldsSchema,
   }),
-  spec: z.unknown(),
-  status: z.unknown(),
+  spec: z.unknown().optional(),
+  status: z.unknown().optional(),
 });
 
 /** A status that somebody else wrote, or an older version of ours, says nothing: it is made anew. */

@@ -55,9 +55,14 @@ export class KubernetesStreamJobs implements StreamJobs {
     return this.#authorsAreStamped;
   }
 
-  /** Why StreamJobs are not taken in though nothing is broken, as a sentence; null when they are. */
-  get absence(): string | null {
-    return this.#absent;
+  /** What is worth to be said of them though nothing is broken. */
+  get notes(): string[] {
+    if (this.#absent !== null) return [this.#absent];
+    return this.#authorsAreStamped
+      ? []
+      : [
+          'the cluster does not stamp who edits StreamJobs (policy bulkhead-author, which needs Kubernetes 1.36), so their authors are said to be unverified',
+        ];
   }
 
   /** What is wrong with how they are installed; null when nothing is. */
@@ -100,7 +105,7 @@ export class KubernetesStreamJobs implements StreamJobs {
     const body = {
       apiVersion: 'events.k8s.io/v1',
       kind: 'Event',
-      metadata: { generateName: `${name}.`, namespace },
+      metadata: { generateName: `${name}-`, namespace },
       regarding: { apiVersion: API_VERSION, kind: KIND, namespace, name, uid: object.uid },
       type,
       reason,

@@ -6,6 +6,7 @@ import { reducePod } from '../../src/plan/pods.ts';
 import { down, type KindCluster, up } from '../cluster/index.ts';
 import { localkube } from '../cluster/localkube.ts';
 import { run } from '../cluster/progress.ts';
+import type { LocalCluster } from '../cluster/types.ts';
 
 /** What tests with real pods have in common: the kind cluster, the commands that people use, and a look at the pods. */
 
@@ -38,7 +39,7 @@ export const bulkheadOn =
     });
 
 /** `kubectl …` on that cluster. */
-export async function kubectlOn(cluster: KindCluster): Promise<Command> {
+export async function kubectlOn(cluster: Pick<LocalCluster, 'kubeconfigPath'>): Promise<Command> {
   const binary = await localkube();
   return (...args) => run(binary, ['kubectl', ...args], { cwd: CHECKOUT, env: { KUBECONFIG: cluster.kubeconfigPath } });
 }
