@@ -285,6 +285,7 @@ export class Operator {
       cursorLagMs: this.#feed.lagMs,
       shardsOwned: this.#shards.fences().length,
       shardsActive: this.#activation.activeCount,
+      withheld: this.#activation.withheld?.reason ?? null,
       storeUp: !this.#storeOutage.down,
       clusterUp: this.#cluster !== null,
       ready: reasonsOf(this.#readiness()).length === 0,

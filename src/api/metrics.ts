@@ -1,6 +1,7 @@
 import { collectDefaultMetrics, Gauge, type Registry } from '@prometheus-io/client';
 import packageJson from '../../package.json' with { type: 'json' };
 import type { Phase } from '../job/status.ts';
+import type { Withheld } from '../plan/status.ts';
 import type { JobCounts } from '../signals/census.ts';
 import { CONTROLLER, QUEUE } from '../signals/work-metrics.ts';
 
@@ -12,6 +13,8 @@ export interface OperatorReadings {
   readonly shardsOwned: number;
   /** Shards that it acts for: owned, connected to the cluster, and the fence raised. */
   readonly shardsActive: number;
+  /** Why a person has to do something before all of its shards can be acted for; null when nobody has to. */
+  readonly withheld: Withheld['reason'] | null;
   readonly storeUp: boolean;
   readonly clusterUp: boolean;
   readonly ready: boolean;
@@ -31,8 +34,9 @@ export interface Metrics {
 }
 
 const PHASES: readonly Phase[] = ['Pending', 'Progressing', 'Running', 'Degraded', 'Suspended', 'Waiting', 'Deleting'];
-/** Reasons that alerts ask for: there also while no job has them. */
-const ALERTED_REASONS = ['Braked', 'StoreBehind', 'ClusterChanged', 'FenceMissing'];
+/** A reason that an alert asks for: there also while no job has it. */
+const ALERTED_REASON = 'Braked';
+const WITHHELD_REASONS: readonly Withheld['reason'][] = ['StoreBehind', 'ClusterChanged', 'FenceMissing'];
 
 type Refresh = (readings: OperatorReadings) => void;
 
@@ -53,6 +57,18 @@ function operatorGauges(registers: Registry[]): Refresh[] {
     gauge('cluster_up', '1 while the cluster is connected and listed.', (it) => Number(it.clusterUp)),
     gauge('ready', '1 while /readyz says so.', (it) => Number(it.ready)),
   ];
+}
+
+function withheldGauge(registers: Registry[]): Refresh {
+  const it = new Gauge({
+    name: 'bulkhead_withheld',
+    help: '1 while nothing is written for shards of this replica until a person has done something, by reason.',
+    labelNames: ['reason'],
+    registers,
+  });
+  return ({ withheld }) => {
+    for (const reason of WITHHELD_REASONS) it.set({ reason }, Number(reason === withheld));
+  };
 }
 
 /** Those gauges of controller-runtime and client-go that are read, not counted. */
@@ -104,7 +120,7 @@ function jobGauges(registers: Registry[]): Refresh {
     labelNames: ['reason'],
     registers,
   });
-  const known = new Set(ALERTED_REASONS);
+  const known = new Set([ALERTED_REASON]);
   return ({ jobs }) => {
     for (const phase of PHASES) phases.set({ phase }, jobs.byPhase.get(phase) ?? 0);
     // A reason that was there once goes back to 0 instead of vanishing.
@@ -119,7 +135,12 @@ function jobGauges(registers: Registry[]): Refresh {
  */
 export function operatorMetrics(registry: Registry, read: () => OperatorReadings): Metrics {
   const registers = [registry];
-  const refreshes = [...operatorGauges(registers), ...queueGauges(registers), jobGauges(registers)];
+  const refreshes = [
+    ...operatorGauges(registers),
+    ...queueGauges(registers),
+    jobGauges(registers),
+    withheldGauge(registers),
+  ];
   new Gauge({
     name: 'bulkhead_build_info',
     help: 'Always 1; the labels say what runs.',

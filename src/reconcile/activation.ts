@@ -112,9 +112,14 @@ export class Activation {
     );
   }
 
+  /** Why a person has to do something before all shards that are ours can be acted for; null when nobody has to. */
+  get withheld(): Withheld | null {
+    return this.#refused?.withheld ?? this.#hindrance;
+  }
+
   /** Why shards that are ours are not acted for, as a sentence; null when they all are. */
   get hindrance(): string | null {
-    const withheld = this.#refused?.withheld ?? this.#hindrance;
+    const { withheld } = this;
     if (withheld) return `${withheld.reason}: ${withheld.why}`;
     const idle = this.#owned.size - this.#active.size;
     if (idle === 0 || !this.#cluster) return null;

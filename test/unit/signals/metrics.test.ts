@@ -9,6 +9,7 @@ const READINGS: OperatorReadings = {
   cursorLagMs: 1_500,
   shardsOwned: 256,
   shardsActive: 128,
+  withheld: 'StoreBehind',
   storeUp: true,
   clusterUp: false,
   ready: false,
@@ -86,6 +87,8 @@ test('what is read is read at the scrape', async () => {
   assert.equal(samples.get('bulkhead_store_up'), 1);
   assert.equal(samples.get('bulkhead_cluster_up'), 0);
   assert.equal(samples.get('bulkhead_ready'), 0);
+  assert.equal(samples.get('bulkhead_withheld{reason="StoreBehind"}'), 1);
+  assert.equal(samples.get('bulkhead_withheld{reason="FenceMissing"}'), 0);
   assert.equal(samples.get('bulkhead_jobs{phase="Running"}'), 7);
   assert.equal(samples.get('bulkhead_jobs{phase="Waiting"}'), 0);
   assert.equal(samples.get('bulkhead_jobs_not_ready{reason="Crashing"}'), 2);
