@@ -173,7 +173,8 @@ describe('bulkhead uninstall', { timeout: 8 * 60_000 }, () => {
     await apply(text(others));
     await apply(text(crds));
     // Not the version, which a policy's status moves too, once its expressions are checked.
-    const versions = () => kubectl(['get', 'validatingadmissionpolicies,crd', '-o', 'jsonpath={..metadata.generation}']);
+    const versions = () =>
+      kubectl(['get', 'validatingadmissionpolicies,crd', '-o', 'jsonpath={..metadata.generation}']);
     const before = await versions();
     await apply();
     await apply();
