@@ -54,10 +54,13 @@ const READ = `${goalsStatement(WANTED_JOBS, 'select unnest($1::text[])')}
   select 'kept', h.job_id, null, null, null, null, null, o.status->'keepers', null, null, null, null, null, null, null, null
   from h join bulkhead.observation o on o.job_id = h.job_id where o.status ? 'keepers'
   union all
-  select 'given', id, tenant, name, null, null, null, null, null, null, null, null, null, null, null, null
-  from bulkhead.job where id = any($4::uuid[])
-  union all
   select 'clock', null, null, null, null, null, null, null, null, null, null, null, null, clock_timestamp(), null, null`;
+
+// Apart, since few changes bring an id along, and planning it costs all others something.
+const READ_WITH_IDS = `${READ}
+  union all
+  select 'given', id, tenant, name, null, null, null, null, null, null, null, null, null, null, null, null
+  from bulkhead.job where id = any($4::uuid[])`;
 
 type ReadRow =
   | GoalRow
@@ -81,13 +84,11 @@ interface Standing {
 }
 
 async function readStanding(sql: Sql, changes: readonly GoalChange[], call: KeyedCall): Promise<Standing> {
-  const names = changes.map(({ job }) => job);
-  const rows = await sql.query<ReadRow>(READ, [
-    names.map((n) => n.tenant),
-    names.map((n) => n.name),
-    call.key,
-    changes.flatMap(({ id }) => id ?? []),
-  ]);
+  const ids = changes.flatMap(({ id }) => id ?? []);
+  const values = [changes.map(({ job }) => job.tenant), changes.map(({ job }) => job.name), call.key];
+  const rows = await (ids.length > 0
+    ? sql.query<ReadRow>(READ_WITH_IDS, [...values, ids])
+    : sql.query<ReadRow>(READ, values));
   const goals = assemble(rows.filter(isGoalRow));
   const clock = rows.find((row) => row.kind === 'clock');
   if (clock === undefined) throw new Error('a row that is always there is missing');
