@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { type OperatorReadings, operatorMetrics } from '../../../src/api/metrics.ts';
 import { Signals } from '../../../src/signals/signals.ts';
@@ -110,4 +111,20 @@ test('a call without an answer counts as client-go counts it', async () => {
   signals.calls.answered('PUT', 'api:6443', null, 10_000);
   const samples = samplesOf(await metrics.text());
   assert.equal(samples.get('rest_client_requests_total{code="<error>",method="PUT",host="api:6443"}'), 1);
+});
+
+test('docs/metrics.md lists every metric of ours with its type and labels, and no other', async () => {
+  const { signals, metrics } = metricsOf();
+  signals.calls.answered('GET', '127.0.0.1:6443', 200, 12);
+  await metrics.text();
+  const all = await signals.registry.getMetricsAsJSON();
+  const ours = all.filter(({ name }) => /^(bulkhead|controller_runtime|workqueue|rest_client)_/.test(name));
+  const labelsOf = (metric: (typeof all)[number]) =>
+    Object.keys(metric.values[0]?.labels ?? {}).filter((label) => label !== 'le');
+  const text = await readFile(new URL('../../../docs/metrics.md', import.meta.url), 'utf8');
+  const rows = [...text.matchAll(/^\| `(\w+)` \| (\w+) \| (.*?) ?\| /gm)].filter(([, , type]) => type !== undefined);
+  assert.deepEqual(
+    rows.map(([, name, type, labels = '']) => [name, type, labels.replaceAll('`', '')].join(' ')).sort(),
+    ours.map((metric) => [metric.name, metric.type, labelsOf(metric).join(', ')].join(' ')).sort(),
+  );
 });
