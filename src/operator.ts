@@ -31,6 +31,8 @@ const SPEAKER_SHARD = shard(0);
 export interface OperatorOptions {
   readonly store: Store;
   readonly target: TargetOptions;
+  /** The tenants' namespaces to work in, where none may be made; left out: all of them. */
+  readonly namespaces?: readonly string[];
   readonly health: { readonly host: string; readonly port: number } | null;
   readonly log: Log;
   /** Left out: no traces. */
@@ -103,6 +105,7 @@ export class Operator {
       {
         storeId: store.storeId,
         target: options.target,
+        ...(options.namespaces && { namespaces: options.namespaces }),
         registry: store,
         speaker: () => this.#shards.fence(SPEAKER_SHARD),
         calls: this.#signals.calls,
@@ -193,6 +196,9 @@ export class Operator {
         const { cache, executor } = session;
         const cell = {
           executor,
+          get capabilities() {
+            return session.capabilities;
+          },
           observe: cache.observe.bind(cache),
           recordWrite: cache.recordWrite.bind(cache),
           recordRead: cache.recordRead.bind(cache),

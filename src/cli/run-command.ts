@@ -1,5 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type ClusterId, clusterId } from '../job/ids.ts';
+import { DNS_LABEL } from '../job/spec-values.ts';
+import { isReserved } from '../plan/names.ts';
 import { action } from './context.ts';
 import { LOG_FORMATS, LOG_LEVELS } from './log-options.ts';
 import type { HealthAddress, RunOptions } from './run.ts';
@@ -24,6 +26,14 @@ function acceptedCluster(text: string): ClusterId {
   }
 }
 
+/** `a,b`: names of namespaces, each once. */
+export function namespaceNames(text: string): string[] {
+  const names = [...new Set(text.split(',').map((name) => name.trim()))];
+  const wrong = names.find((name) => !DNS_LABEL.test(name) || name.length > 63 || isReserved(name));
+  if (wrong === undefined) return names;
+  throw new InvalidArgumentError(`Expected names of tenants' namespaces, such as ads,search; found "${wrong}".`);
+}
+
 export function addRunCommand(program: Command): void {
   program
     .command('run')
@@ -35,6 +45,14 @@ export function addRunCommand(program: Command): void {
       )
         .env('BULKHEAD_HEALTH_ADDRESS')
         .argParser(healthAddress),
+    )
+    .addOption(
+      new Option(
+        '--namespaces <names>',
+        'work in these tenants’ namespaces alone, with rights there and none to make any: all jobs have tier shared then',
+      )
+        .env('BULKHEAD_NAMESPACES')
+        .argParser(namespaceNames),
     )
     .addOption(
       new Option('--accept-cluster <uid>', 'move all jobs to this cluster, though they live in another').argParser(

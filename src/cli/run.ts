@@ -10,7 +10,7 @@ import { CliError } from './errors.ts';
 import { isLocalServer } from './local-server.ts';
 import type { LogFormat, LogLevel } from './log-options.ts';
 import type { GlobalOptions } from './options.ts';
-import { missingRights, rightsText } from './rights.ts';
+import { missingRights, rightsText, rightsWithin } from './rights.ts';
 import { operatorLog } from './run-log.ts';
 
 export interface HealthAddress {
@@ -21,6 +21,8 @@ export interface HealthAddress {
 export interface RunOptions extends GlobalOptions {
   /** Left out for the usual one. */
   readonly healthAddress?: HealthAddress | 'none';
+  /** Tenants' namespaces; left out for all. */
+  readonly namespaces?: readonly string[];
   readonly acceptCluster?: ClusterId;
   readonly logLevel?: LogLevel;
   readonly logFormat?: LogFormat;
@@ -34,24 +36,26 @@ const IN_CLUSTER_HEALTH: HealthAddress = { host: '0.0.0.0', port: 8080 };
 const HEALTH: HealthAddress = { host: '127.0.0.1', port: 0 };
 
 /** A cluster that may be others' is touched only when somebody says so. @throws CliError */
-async function requireConsent(target: ClusterTarget, yes: boolean): Promise<void> {
+async function requireConsent(target: ClusterTarget, { yes, namespaces }: RunOptions): Promise<void> {
   if (yes || ownNamespace() !== null || isLocalServer(target.server)) return;
   const where = `the API server ${target.server} (context ${target.contextName}) is not on this machine`;
   if (!canAsk()) throw new CliError(`${where}; say --yes if Bulkhead shall work there, or name another with --context`);
-  if (!(await confirm(`${where}. Let Bulkhead make and delete namespaces there?`))) {
+  const what = namespaces ? `write in the namespaces ${namespaces.join(', ')}` : 'make and delete namespaces';
+  if (!(await confirm(`${where}. Let Bulkhead ${what} there?`))) {
     throw new CliError('nothing was touched; name another cluster with --context');
   }
 }
 
 /** Everything that is worth to be said before the work begins; later, all of it is outlived. */
 async function preflight(context: Context, options: RunOptions): Promise<ClusterIdentity> {
-  await requireConsent(await context.readTarget(), options.yes === true);
+  await requireConsent(await context.readTarget(), options);
   await context.store();
   const transport = await context.transport();
-  const missing = await missingRights(transport);
+  const { namespaces } = options;
+  const missing = await missingRights(transport, namespaces ? rightsWithin(namespaces) : undefined);
   if (missing.length === 0) return context.identify();
   throw new CliError(
-    `the user of context ${transport.target.contextName} lacks rights that the operator needs in all namespaces: ${rightsText(missing)}; have an administrator grant them (manifests/ has a role with all), or name another context with --context`,
+    `the user of context ${transport.target.contextName} lacks rights that the operator needs${namespaces ? '' : ' in all namespaces'}: ${rightsText(missing)}; have an administrator grant them (manifests/ has a role with all), or name another context with --context`,
   );
 }
 
@@ -109,6 +113,7 @@ export async function run(context: Context, options: RunOptions): Promise<void> 
   const operator = new Operator({
     store,
     target: context.target,
+    ...(options.namespaces && { namespaces: options.namespaces }),
     health,
     log,
     tracing,

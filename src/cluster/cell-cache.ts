@@ -83,10 +83,10 @@ export class CellCache {
     this.#put(object);
   }
 
-  /** @param namespace the one that is listed and watched; left out for all of them */
-  sinkFor(kind: CellKind, namespace?: string): ReflectorSink {
+  /** @param namespace the one that is listed and watched; null for all of them */
+  sinkFor(kind: CellKind, namespace: string | null = null): ReflectorSink {
     const isListed = (object: ObservedObject): boolean =>
-      object.kind === kind && (namespace === undefined || object.metadata.namespace === namespace);
+      object.kind === kind && (namespace === null || object.metadata.namespace === namespace);
     return {
       replaceAll: (items, version) =>
         this.#replaceAll(
@@ -99,13 +99,11 @@ export class CellCache {
     };
   }
 
-  /** @param namespace the one that is listed and watched; left out for all of them */
-  podSink(namespace?: string): ReflectorSink {
+  /** @param namespace the one that is listed and watched; null for all of them */
+  podSink(namespace: string | null = null): ReflectorSink {
     return {
       replaceAll: (items) => {
-        const before = [...this.#pods.values()].filter(
-          ({ pod }) => namespace === undefined || pod.namespace === namespace,
-        );
+        const before = [...this.#pods.values()].filter(({ pod }) => namespace === null || pod.namespace === namespace);
         for (const { pod } of before) this.#pods.delete(pod.uid);
         for (const item of items) this.#putPod(item);
         for (const { pod, jobId } of before) {

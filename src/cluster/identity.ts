@@ -6,6 +6,7 @@ import { LABELS, MANAGER } from '../plan/objects.ts';
 import type { ClusterIdentity } from '../ports/cluster.ts';
 import type { KnownCluster } from '../ports/store.ts';
 import { listSchema } from './decode.ts';
+import { collectionPath } from './paths.ts';
 import { IN_CLUSTER_CONTEXT } from './target.ts';
 import type { Transport } from './transport.ts';
 
@@ -20,13 +21,25 @@ export async function identify(transport: Transport): Promise<ClusterIdentity> {
   return { id: clusterId(raw.metadata.uid), contextName, server, caCertificate: tls.ca };
 }
 
-/** Whether cells of a store other than ours are in the cluster. @throws ClusterError */
-export async function holdsOtherStores(transport: Transport, storeId: StoreId): Promise<boolean> {
+/**
+ * Whether cells of a store other than ours are in the cluster: each has a service account, and one by itself a namespace.
+ * @param namespaces where to look; null where all may be looked at
+ * @throws ClusterError
+ */
+export async function holdsOtherStores(
+  transport: Transport,
+  storeId: StoreId,
+  namespaces: readonly string[] | null = null,
+): Promise<boolean> {
+  const paths = namespaces?.map((name) => collectionPath('ServiceAccount', name)) ?? [
+    collectionPath('Namespace'),
+    collectionPath('ServiceAccount'),
+  ];
   const labelSelector = `${LABELS.managedBy}=${MANAGER},${LABELS.store},${LABELS.store}!=${storeId}`;
-  const page = listSchema.parse(
-    await transport.call('GET', '/api/v1/namespaces', { query: { labelSelector, limit: '1' } }),
+  const pages = await Promise.all(
+    paths.map((path) => transport.call('GET', path, { query: { labelSelector, limit: '1' } })),
   );
-  return (page.items ?? []).length > 0;
+  return pages.some((page) => (listSchema.parse(page).items ?? []).length > 0);
 }
 
 /** Whether a former cluster is still there; `unknown` where that cannot be found out from here. */

@@ -24,6 +24,8 @@ const RECONNECT = { minTimeout: 250, maxTimeout: 2_000, factor: 2 } as const;
 export interface KeeperOptions {
   readonly storeId: StoreId;
   readonly target: TargetOptions;
+  /** The namespaces to work in; left out for all of them. */
+  readonly namespaces?: readonly string[];
   readonly registry: ClusterRegistry;
   /** The fence of shard 0, whose owner speaks for the store; null while that is another replica. */
   readonly speaker: () => Fence | null;
@@ -130,7 +132,7 @@ export class ClusterKeeper {
   }
 
   async #decide({ transport, identity }: Connection): Promise<Decision> {
-    const { registry, storeId, speaker } = this.#options;
+    const { registry, storeId, speaker, namespaces = null } = this.#options;
     // A person's word counts once, whichever replica it was said to.
     const accepted = await registry.acceptedCluster();
     const known = await registry.currentCluster();
@@ -139,7 +141,7 @@ export class ClusterKeeper {
       found: identity,
       accepted,
       oldCluster: async () => (known ? probeCluster(known) : 'silent'),
-      otherStores: () => holdsOtherStores(transport, storeId),
+      otherStores: () => holdsOtherStores(transport, storeId, namespaces),
     });
     if (admission.kind === 'refuse') {
       await this.#handlers.onRefused(identity, admission.why);
@@ -159,10 +161,16 @@ export class ClusterKeeper {
   }
 
   async #watch({ transport, identity }: Connection, signal: AbortSignal): Promise<void> {
-    const { storeId, target } = this.#options;
+    const { storeId, target, namespaces = null } = this.#options;
     const { onChange, onReady, beforeClose, onStreamJob, onStreamJobs } = this.#handlers;
     const streamJobs = { onChange: onStreamJob, onAvailable: onStreamJobs };
-    const session = new ClusterSession(transport, { storeId, settled: this.#settled, onChange, streamJobs });
+    const session = new ClusterSession(transport, {
+      storeId,
+      namespaces,
+      settled: this.#settled,
+      onChange,
+      streamJobs,
+    });
     const over = new AbortController();
     const stop = () => session.end(null);
     signal.addEventListener('abort', stop, { once: true });

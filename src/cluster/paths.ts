@@ -5,9 +5,13 @@ import { CELL_KINDS, type CellKind, type ObjectKey } from '../plan/objects.ts';
 const groupPath = (apiVersion: string): string =>
   apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
 
-/** Where all objects of a kind are listed and watched. */
-export const collectionPath = (kind: CellKind): string =>
-  `${groupPath(CELL_KINDS[kind].apiVersion)}/${CELL_KINDS[kind].resource}`;
+const within = (namespace: string | null): string => (namespace === null ? '' : `/namespaces/${namespace}`);
+
+/** Where the objects of a kind are listed and watched: those of one namespace, or of all. */
+export const collectionPath = (kind: CellKind, namespace: string | null = null): string =>
+  `${groupPath(CELL_KINDS[kind].apiVersion)}${within(namespace)}/${CELL_KINDS[kind].resource}`;
+
+export const podsPath = (namespace: string | null = null): string => `/api/v1${within(namespace)}/pods`;
 
 /** Where an object of that kind is created. */
 export function createPath({ kind, namespace }: ObjectKey): string {

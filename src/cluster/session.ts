@@ -1,21 +1,34 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { StoreId } from '../job/ids.ts';
-import { CELL_KIND_NAMES, LABELS, MANAGER } from '../plan/objects.ts';
+import { ALL_NAMESPACES, type Capabilities } from '../plan/input.ts';
+import { CELL_KIND_NAMES, LABELS, MANAGER, SHARED_KINDS } from '../plan/objects.ts';
 import type { Settled } from '../plan/observation.ts';
+import { ClusterError } from '../ports/cluster.ts';
 import { CellCache, type CellChange } from './cell-cache.ts';
 import { KubernetesExecutor } from './executor.ts';
-import { collectionPath } from './paths.ts';
-import { type ReflectorOptions, reflect } from './reflector.ts';
+import { collectionPath, podsPath } from './paths.ts';
+import { type ReflectorSink, reflect } from './reflector.ts';
 import { KubernetesStreamJobs, type StreamJobsOptions } from './stream-jobs.ts';
 import type { Transport } from './transport.ts';
 
-const PODS_PATH = '/api/v1/pods';
 const STREAM_JOBS = 'StreamJobs';
+/** A namespace that may not be looked into is tried again this often. */
+const HIDDEN_PAUSE_MS = 5_000;
 
 export interface SessionOptions {
   readonly storeId: StoreId;
   readonly settled: Map<string, Settled>;
   readonly onChange: (change: CellChange) => void;
   readonly streamJobs: Pick<StreamJobsOptions, 'onChange' | 'onAvailable'>;
+  /** The namespaces to work in, each watched by itself; null for all of them, and for making more. */
+  readonly namespaces: readonly string[] | null;
+}
+
+/** One collection that is listed and watched: in one namespace, or in all. */
+interface Source {
+  readonly path: string;
+  readonly sink: ReflectorSink;
+  readonly namespace: string | null;
 }
 
 /**
@@ -28,17 +41,27 @@ export class ClusterSession {
   readonly executor: KubernetesExecutor;
   readonly streamJobs: KubernetesStreamJobs;
   readonly transport: Transport;
-  readonly #storeId: StoreId;
+  readonly #options: SessionOptions;
+  /** What may not be listed though the API server answers. */
+  readonly #hidden = new Set<Source>();
   readonly #abort = new AbortController();
   #endedBy: unknown = null;
 
   constructor(transport: Transport, options: SessionOptions) {
     this.transport = transport;
-    this.#storeId = options.storeId;
+    this.#options = options;
     this.cache = new CellCache(options.settled, options.onChange);
     this.executor = new KubernetesExecutor(transport);
-    const { storeId, streamJobs } = options;
-    this.streamJobs = new KubernetesStreamJobs(transport, { storeId, namespaces: null, ...streamJobs });
+    const { storeId, namespaces, streamJobs } = options;
+    this.streamJobs = new KubernetesStreamJobs(transport, { storeId, namespaces, ...streamJobs });
+  }
+
+  /** Where cells can be made now. A namespace that is not seen whole is left out: its jobs wait, the others' do not. */
+  get capabilities(): Capabilities {
+    const { namespaces } = this.#options;
+    if (namespaces === null) return ALL_NAMESPACES;
+    const hidden = new Set([...this.#hidden].map(({ namespace }) => namespace));
+    return { namespaces: namespaces.filter((namespace) => !hidden.has(namespace)) };
   }
 
   /**
@@ -47,33 +70,54 @@ export class ClusterSession {
    * @throws ClusterError when the cluster is lost; what {@link end} was given
    */
   async run(onSynced: () => void): Promise<void> {
-    const sources = [
-      ...CELL_KIND_NAMES.map((kind) => ({ path: collectionPath(kind), sink: this.cache.sinkFor(kind) })),
-      { path: PODS_PATH, sink: this.cache.podSink() },
-    ];
-    const pending = new Set([...sources.map((source) => source.path), STREAM_JOBS]);
-    const settle = (source: string) => {
+    const sources = this.#sources();
+    const pending = new Set<Source | typeof STREAM_JOBS>([...sources, STREAM_JOBS]);
+    const settle = (source: Source | typeof STREAM_JOBS) => {
       if (pending.delete(source) && pending.size === 0) onSynced();
     };
-    const labelSelector = `${LABELS.managedBy}=${MANAGER},${LABELS.store}=${this.#storeId}`;
-    const watchOne = (source: Pick<ReflectorOptions, 'path' | 'sink'>) =>
-      reflect(
-        this.transport,
-        {
-          ...source,
-          labelSelector,
-          onSynced: () => settle(source.path),
-        },
-        this.#abort.signal,
-      );
     try {
       const streamJobs = this.streamJobs.run(() => settle(STREAM_JOBS), this.#abort.signal);
-      await Promise.all([...sources.map(watchOne), streamJobs]);
+      await Promise.all([...sources.map((source) => this.#watch(source, () => settle(source))), streamJobs]);
     } finally {
       this.#abort.abort();
       await this.transport.close();
     }
     if (this.#endedBy !== null) throw this.#endedBy;
+  }
+
+  #sources(): Source[] {
+    const { cache } = this;
+    const within = (namespace: string | null): Source[] => [
+      ...(namespace === null ? CELL_KIND_NAMES : SHARED_KINDS).map((kind) => ({
+        path: collectionPath(kind, namespace),
+        sink: cache.sinkFor(kind, namespace),
+        namespace,
+      })),
+      { path: podsPath(namespace), sink: cache.podSink(namespace), namespace },
+    ];
+    return (this.#options.namespaces ?? [null]).flatMap(within);
+  }
+
+  /** Where one namespace of several may not be looked into, the others go on: it alone is tried again. */
+  async #watch(source: Source, settle: () => void): Promise<void> {
+    const { signal } = this.#abort;
+    const { path, sink, namespace } = source;
+    const labelSelector = `${LABELS.managedBy}=${MANAGER},${LABELS.store}=${this.#options.storeId}`;
+    const onSynced = () => {
+      this.#hidden.delete(source);
+      settle();
+    };
+    while (!signal.aborted) {
+      try {
+        return await reflect(this.transport, { path, sink, labelSelector, onSynced }, signal);
+      } catch (error) {
+        if (namespace === null || !(error instanceof ClusterError) || error.kind !== 'forbidden') throw error;
+        this.#hidden.add(source);
+        settle();
+        // An abort ends the pause, and then the loop.
+        await sleep(HIDDEN_PAUSE_MS, undefined, { signal }).catch(() => undefined);
+      }
+    }
   }
 
   /** Ends {@link run}. @param because what it throws then; null for an end in good order */

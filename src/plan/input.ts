@@ -9,9 +9,9 @@ import type { CellObservation } from './observation.ts';
 /** How long to wait before looking again where nothing has to be heard in between. */
 const LOOK_AGAIN_MS = 30_000;
 
-/** What an installation may do in its cluster. */
+/** What an installation can do in its cluster at this moment. */
 export interface Capabilities {
-  /** The namespaces that it works in; `all` where it may also make and delete them. */
+  /** The namespaces that it sees and works in; `all` where it may also make and delete them. */
   readonly namespaces: 'all' | readonly string[];
 }
 

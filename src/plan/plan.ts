@@ -3,7 +3,7 @@ import { jobName } from '../job/ids.ts';
 import type { JobSpec } from '../job/spec.ts';
 import type { Action, WaitAction } from './actions.ts';
 import { drift, driftText } from './drift.ts';
-import { foreign, namespaceIn, type PlanInput, wait } from './input.ts';
+import { ALL_NAMESPACES, foreign, namespaceIn, type PlanInput, wait } from './input.ts';
 import { planMove, planRemoval } from './leaving.ts';
 import { type CellPlace, cellPlace, isReserved } from './names.ts';
 import {
@@ -30,6 +30,8 @@ export type { Braked, Capabilities, PlanInput } from './input.ts';
  */
 export function plan(input: PlanInput): Action[] {
   const { content } = input.goal;
+  const unserved = tenantBlock(input);
+  if (unserved) return [unserved];
   switch (content.kind) {
     case 'tombstone':
       return planRemoval(input);
@@ -40,6 +42,16 @@ export function plan(input: PlanInput): Action[] {
     case 'spec':
       return planCell(input, content.spec);
   }
+}
+
+/** Of a namespace that is out of sight nothing can be said, so nothing is done there, whatever the goal says. */
+function tenantBlock(input: PlanInput): WaitAction | null {
+  const { namespaces } = input.capabilities ?? ALL_NAMESPACES;
+  const { tenant } = input.goal.job;
+  if (namespaces === 'all' || namespaces.includes(tenant)) return null;
+  const seen = namespaces.length > 0 ? `only ${namespaces.join(', ')}` : 'none';
+  const message = `this installation works in namespaces that it was given, and ${tenant} is not among those that it sees (${seen}); give it the rights there and name it with: bulkhead run --namespaces`;
+  return wait(input, 'TenantNotServed', message);
 }
 
 function planCell(input: PlanInput, spec: JobSpec): Action[] {
@@ -59,7 +71,14 @@ function planCell(input: PlanInput, spec: JobSpec): Action[] {
 
 /** Why nothing can be made in the cell's place now; null when it can. */
 const placeBlock = (input: PlanInput, place: CellPlace): WaitAction | null =>
-  place.tier === 'namespace' ? namespaceBlock(input, place) : sharedBlock(place);
+  place.tier === 'namespace' ? (unableBlock(input) ?? namespaceBlock(input, place)) : sharedBlock(place);
+
+function unableBlock({ capabilities }: PlanInput): WaitAction | null {
+  if ((capabilities ?? ALL_NAMESPACES).namespaces === 'all') return null;
+  const message =
+    'this installation may not make namespaces, so no cell gets one of its own; set spec.isolation.tier to shared';
+  return { do: 'wait', until: null, reason: 'TierNotAvailable', message };
+}
 
 function namespaceBlock(input: PlanInput, place: CellPlace): WaitAction | null {
   const namespace = namespaceIn(input, place.namespace);

@@ -187,8 +187,8 @@ function judgeRemoval({ actions, failure }: StatusInput): Verdict {
     const { passing } = failure;
     return verdict('Deleting', failure.reason, failure.message, { stalled: !passing, reconciling: passing });
   }
-  if (last?.do === 'wait' && last.reason === 'Braked') {
-    return verdict('Deleting', 'Braked', last.message, { stalled: true });
+  if (last?.do === 'wait' && NEED_A_PERSON.has(last.reason)) {
+    return verdict('Deleting', last.reason, last.message, { stalled: true });
   }
   return verdict('Deleting', 'Removing', last ? actionWhy(last) : 'the cell is being removed', { reconciling: true });
 }

@@ -6,7 +6,7 @@ import { type Action, actionKey, type ClusterAction, isClusterAction, removesCel
 import { cellNamespace } from '../plan/names.ts';
 import { keyText, LABELS, type ObservedObject, ownership, shortKey } from '../plan/objects.ts';
 import type { CellObservation } from '../plan/observation.ts';
-import { type Braked, plan } from '../plan/plan.ts';
+import { type Braked, type Capabilities, plan } from '../plan/plan.ts';
 import { type StatusInput, status } from '../plan/status.ts';
 import { type ActionExecutor, type CellAddress, ClusterError } from '../ports/cluster.ts';
 import type { Fence } from '../ports/shards.ts';
@@ -21,6 +21,8 @@ const ASK_AGAIN_MS = 30_000;
 /** The cluster as one reconcile sees it. */
 export interface CellView {
   readonly executor: ActionExecutor;
+  /** What may be done at this moment; left out: everything. */
+  readonly capabilities?: Capabilities;
   observe(cell: CellAddress): CellObservation;
   recordWrite(stored: ObservedObject, goalHash: string): void;
   recordRead(found: ObservedObject): void;
@@ -106,10 +108,12 @@ export async function reconcile(input: ReconcileInput): Promise<ReconcileResult>
 
 function planNow(input: ReconcileInput, progress: Progress): Action[] {
   const { storeId, goal, turn = NO_TURN } = input;
+  const { capabilities } = input.cell;
   const { braked } = progress;
   return turn.step('plan', () => {
     const observed = observe(input, progress);
-    return plan({ storeId, goal, observed, now: input.now(), ...(braked && { braked }) });
+    const known = { storeId, goal, observed, now: input.now() };
+    return plan({ ...known, ...(capabilities && { capabilities }), ...(braked && { braked }) });
   });
 }
 

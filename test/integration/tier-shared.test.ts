@@ -62,7 +62,7 @@ const makeNamespace = (name: string) =>
   api.call('POST', '/api/v1/namespaces', { body: { apiVersion: 'v1', kind: 'Namespace', metadata: { name } } });
 
 before(async () => {
-  cluster = await up('control-plane', { name: 'tier', fsync: false });
+  cluster = await up('control-plane', { name: 'tier', fsync: false, fresh: true });
   database = await testDatabase();
   api = await connect(cluster);
   await makeNamespace('ads');

@@ -22,6 +22,8 @@ export interface RunningOperator {
 export interface StartOptions {
   readonly kubeconfig: string;
   readonly context?: string;
+  /** Left out: all of them. */
+  readonly namespaces?: readonly string[];
   /** Where it listens is in its log: `health is served`. Left out: nowhere. */
   readonly health?: { readonly host: string; readonly port: number };
   readonly tracing?: Tracing | null;
@@ -31,8 +33,8 @@ export interface StartOptions {
 export function startOperator(store: Store, options: StartOptions): RunningOperator {
   const log = new MemoryLog();
   const target = { kubeconfig: options.kubeconfig, context: options.context ?? null };
-  const { health = null, tracing = null } = options;
-  const operator = new Operator({ store, target, health, log, tracing });
+  const { health = null, tracing = null, namespaces } = options;
+  const operator = new Operator({ store, target, health, log, tracing, ...(namespaces && { namespaces }) });
   const running = operator.run();
   const stop = async () => {
     operator.stop();

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Goal } from '../../../src/job/goal.ts';
 import { type Action, actionKey } from '../../../src/plan/actions.ts';
 import { type KubeObject, LABELS } from '../../../src/plan/objects.ts';
-import { plan } from '../../../src/plan/plan.ts';
+import { type Capabilities, plan } from '../../../src/plan/plan.ts';
 import { FakeCluster } from '../../../src/ports/cluster.fake.ts';
 import { addressOf, change, remove, renderGoal, runningCell, terminating } from '../../support/cells.ts';
 import { goalOf, JOB_B, MINIMAL, OTHER_STORE, STORE, tombstoneOf } from '../../support/goals.ts';
@@ -37,6 +37,8 @@ interface Case {
   readonly because: string;
   readonly goal?: Goal;
   readonly cluster: () => FakeCluster;
+  /** The namespaces that the installation sees; left out: all, and it may make more. */
+  readonly namespaces?: readonly string[];
   readonly expect: readonly string[];
 }
 
@@ -311,6 +313,37 @@ const CASES: readonly Case[] = [
     expect: ['delete Namespace', 'delete Deployment'],
   },
   {
+    situation: 'an installation that may not make namespaces, and a job that wants one of its own',
+    because: 'it is told which tier there is',
+    cluster: () => new FakeCluster(),
+    namespaces: ['ads'],
+    expect: ['wait TierNotAvailable'],
+  },
+  {
+    situation: 'an installation that may not make namespaces, and a job of tier shared',
+    because: 'all that it needs is in the tenant’s namespace',
+    goal: shared,
+    cluster: () => new FakeCluster(),
+    namespaces: ['ads'],
+    expect: SHARED_KINDS.map((kind) => `create ${kind}`),
+  },
+  {
+    situation: 'a tenant that the installation does not see',
+    because: 'nothing is made blindly',
+    goal: shared,
+    cluster: () => new FakeCluster(),
+    namespaces: ['search'],
+    expect: ['wait TenantNotServed'],
+  },
+  {
+    situation: 'a tombstone for a tenant that the installation does not see',
+    because: 'what is not seen is not called gone',
+    goal: tombstoneOf(shared),
+    cluster: () => new FakeCluster(),
+    namespaces: ['search'],
+    expect: ['wait TenantNotServed'],
+  },
+  {
     situation: 'a spec whose requests are above the limits',
     because: 'a goal that cannot run is said to be so and changes nothing',
     goal: goalOf({ ...MINIMAL, workers: { resources: { requests: { memory: '9Gi' } } } }),
@@ -357,10 +390,11 @@ const CASES: readonly Case[] = [
   },
 ];
 
-for (const { situation, because, goal: wanted = goal, cluster, expect } of CASES) {
+for (const { situation, because, goal: wanted = goal, cluster, namespaces = 'all', expect } of CASES) {
   test(`${situation}: ${because}`, () => {
     const observed = cluster().observe(addressOf(wanted));
-    assert.deepEqual(lines(plan({ storeId: STORE, goal: wanted, observed, now: 0 })), expect);
+    const capabilities: Capabilities = { namespaces };
+    assert.deepEqual(lines(plan({ storeId: STORE, goal: wanted, observed, now: 0, capabilities })), expect);
   });
 }
 
