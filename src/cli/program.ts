@@ -3,6 +3,7 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { addApplyCommand } from './apply.ts';
 import { addArchiveCommand } from './archive.ts';
 import { addBrakeCommand } from './brake.ts';
+import { addCompletionCommand } from './completion.ts';
 import { addDatabaseCommands } from './database.ts';
 import { addDeleteCommand } from './delete.ts';
 import { addDescribeCommand } from './describe.ts';
@@ -43,12 +44,18 @@ const GROUPS: readonly (readonly [title: string, add: readonly ((program: Comman
     [addGetCommand, addDescribeCommand, addEventsCommand, addLogsCommand, addStatusCommand, addOrphansCommand],
   ],
   ['Safety:', [addBrakeCommand, addStoreCommand, addExportCommand, addImportCommand, addArchiveCommand]],
-  ['Running:', [addRunCommand, addDatabaseCommands, addUninstallCommand]],
+  ['Running:', [addRunCommand, addDatabaseCommands, addUninstallCommand, addCompletionCommand]],
 ];
 
-/** The whole command line. Throws CommanderError instead of ending the process. */
-export function createProgram(): Command {
-  const program = new Command('bulkhead')
+/** What asks for completions, in front of words that need not make sense yet. */
+const COMPLETE = '__complete';
+
+/**
+ * The whole command line. Throws CommanderError instead of ending the process.
+ * @param name how it was called: `bulkhead`, or `kubectl bulkhead` as kubectl's plugin
+ */
+export function createProgram(name = process.env.BULKHEAD_CALLED_AS || 'bulkhead'): Command {
+  const program = new Command(name)
     .description('One isolated cluster per stream job. Goals live in Postgres; Bulkhead keeps Kubernetes as they say.')
     .version(`bulkhead ${packageJson.version}`, '--version', 'print the version')
     .configureHelp({ showGlobalOptions: true })
@@ -73,7 +80,9 @@ export async function main(): Promise<void> {
     process.exit(1);
   });
   try {
-    await createProgram().parseAsync();
+    const [, , first, ...words] = process.argv;
+    if (first === COMPLETE) await (await import('./complete.ts')).complete(createProgram(), words);
+    else await createProgram().parseAsync();
   } catch (error) {
     showError(error, isDebug);
     process.exitCode = exitCodeOf(error);
