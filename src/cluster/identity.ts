@@ -6,6 +6,7 @@ import { LABELS, MANAGER } from '../plan/objects.ts';
 import type { ClusterIdentity } from '../ports/cluster.ts';
 import type { KnownCluster } from '../ports/store.ts';
 import { listSchema } from './decode.ts';
+import type { FormerClusterWatch } from './former-cluster.ts';
 import { collectionPath } from './paths.ts';
 import { IN_CLUSTER_CONTEXT } from './target.ts';
 import type { Transport } from './transport.ts';
@@ -42,8 +43,11 @@ export async function holdsOtherStores(
   return pages.some((page) => (listSchema.parse(page).items ?? []).length > 0);
 }
 
-/** Whether a former cluster is still there; `unknown` where that cannot be found out from here. */
-export type OldCluster = 'answers' | 'silent' | 'unknown';
+/**
+ * Whether a former cluster is still there; `unknown` where that cannot be found out from here. In a pod only its replicas
+ * tell: `connected`, or a silence that has to last yet.
+ */
+export type OldCluster = 'answers' | 'connected' | 'silent' | 'unknown' | { readonly silentUntil: Date };
 
 /** One time-out may be a hiccup: only silence that lasts is silence. */
 const PROBES = 3;
@@ -51,16 +55,28 @@ const PROBE_PAUSE_MS = 1_000;
 
 /**
  * Looks for the cluster that we knew at its old address: a TLS handshake under its own CA succeeds only with its own
- * API server, and needs no credentials that may be gone by now. Unknown without a CA of its own, and in a pod, where the
- * address is the same in every cluster and always leads to one's own.
+ * API server, and needs no credentials that may be gone by now. Unknown without a CA of its own. In a pod the address is
+ * the same in every cluster and always leads to one's own: see {@link askReplicas}.
  */
 export async function probeCluster(known: KnownCluster): Promise<OldCluster> {
-  if (known.caCertificate === null || known.contextName === IN_CLUSTER_CONTEXT) return 'unknown';
+  if (known.caCertificate === null) return 'unknown';
   for (let probe = 0; probe < PROBES; probe += 1) {
     if (probe > 0) await sleep(PROBE_PAUSE_MS);
     if (await shakesHands(known.server, known.caCertificate)) return 'answers';
   }
   return 'silent';
+}
+
+export const isInPod = (known: KnownCluster): boolean => known.contextName === IN_CLUSTER_CONTEXT;
+
+/** Looks for the cluster that we knew by the replicas that are connected to it. @throws StoreError */
+export async function askReplicas(
+  watch: FormerClusterWatch,
+  known: KnownCluster,
+  found: ClusterIdentity,
+): Promise<OldCluster> {
+  const seen = await watch.look(known.id, found.id);
+  return seen.kind === 'waiting' ? { silentUntil: seen.until } : seen.kind;
 }
 
 function shakesHands(server: string, ca: string): Promise<boolean> {
@@ -88,6 +104,8 @@ export type Admission =
   | { readonly kind: 'same' }
   /** A first cluster, or one that took a lost one's place. */
   | { readonly kind: 'adopt'; readonly why: string }
+  /** Probably one that took a lost one's place: asked again, it is taken in once that is sure. */
+  | { readonly kind: 'wait'; readonly why: string }
   /** A person must decide; `why` says what is the matter and what to do. */
   | { readonly kind: 'refuse'; readonly why: string };
 
@@ -115,7 +133,15 @@ export async function admit(input: AdmissionInput): Promise<Admission> {
   const remedy = `go back to the former context, or move every job here with: bulkhead run --accept-cluster ${found.id}`;
   if (known.contextName !== found.contextName) return { kind: 'refuse', why: `${what}; ${remedy}` };
   const old = await input.oldCluster();
+  if (typeof old === 'object') {
+    const until = old.silentUntil.toISOString().slice(11, 19);
+    const why = `${what}, which is taken in unless a replica connects to the former one until ${until} UTC`;
+    return { kind: 'wait', why };
+  }
   if (old === 'answers') return { kind: 'refuse', why: `${what}, and the former one still answers; ${remedy}` };
+  if (old === 'connected') {
+    return { kind: 'refuse', why: `${what}, and replicas of this store work in the former one; ${remedy}` };
+  }
   if (old === 'unknown') {
     return {
       kind: 'refuse',

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pRetry from 'p-retry';
-import type { StoreId } from '../job/ids.ts';
+import type { ClusterId, StoreId } from '../job/ids.ts';
 import type { Settled } from '../plan/observation.ts';
 import type { ObservedStreamJob } from '../plan/stream-job.ts';
 import type { ClusterIdentity } from '../ports/cluster.ts';
@@ -8,14 +8,15 @@ import type { Fence } from '../ports/shards.ts';
 import type { CallSignals } from '../ports/signals.ts';
 import type { ClusterRegistry, KnownCluster } from '../ports/store.ts';
 import type { CellChange } from './cell-cache.ts';
-import { admit, holdsOtherStores, identify, probeCluster } from './identity.ts';
+import { FormerClusterWatch } from './former-cluster.ts';
+import { admit, askReplicas, holdsOtherStores, identify, isInPod, probeCluster } from './identity.ts';
 import { ClusterSession } from './session.ts';
 import { readTarget, type TargetOptions } from './target.ts';
 import { untilTargetChanges } from './target-watch.ts';
 import { Transport } from './transport.ts';
 
 const REFUSED_PAUSE_MS = 5_000;
-const SPEAKER_PAUSE_MS = 500;
+const UNDECIDED_PAUSE_MS = 500;
 /** A session that held for this long was a sound one. */
 const SOUND_MS = 10_000;
 const MAX_PAUSE_MS = 5_000;
@@ -29,6 +30,8 @@ export interface KeeperOptions {
   readonly registry: ClusterRegistry;
   /** The fence of shard 0, whose owner speaks for the store; null while that is another replica. */
   readonly speaker: () => Fence | null;
+  /** How many living replicas are connected to a cluster. @throws StoreError */
+  readonly replicasOf: (cluster: ClusterId) => Promise<number>;
   /** Hears of every call to the API server. */
   readonly calls?: CallSignals;
 }
@@ -41,8 +44,8 @@ export interface KeeperHandlers {
   readonly beforeClose: () => Promise<void>;
   /** It is another cluster than the jobs', and nothing may be written to it until a person decides. */
   readonly onRefused: (identity: ClusterIdentity, why: string) => Promise<void>;
-  /** The cluster is new, and the replica that owns shard 0, which is another, has to take it in first. */
-  readonly onUndecided: (identity: ClusterIdentity) => void;
+  /** The cluster is new and not taken in yet; `why` says what that waits for. Nothing is written to it until then. */
+  readonly onUndecided: (identity: ClusterIdentity, why: string) => void;
   readonly onAdopted: (identity: ClusterIdentity, why: string) => void;
   readonly onChange: (change: CellChange) => void;
   /** A StreamJob is not as it was. */
@@ -51,8 +54,8 @@ export interface KeeperHandlers {
   readonly onStreamJobs: () => void;
 }
 
-/** `not ours to decide`: the owner of shard 0 takes a new cluster in; until then nothing is done there. */
-type Decision = 'admitted' | 'refused' | 'not ours to decide';
+/** `undecided`: what the new cluster waits for passes by itself, so it is looked at again soon. */
+type Decision = 'admitted' | 'refused' | 'undecided';
 
 /** The same cluster under another address: what a probe of it will need one day. */
 const hasMoved = (known: KnownCluster | null, found: ClusterIdentity): boolean =>
@@ -73,11 +76,13 @@ export class ClusterKeeper {
   readonly #options: KeeperOptions;
   readonly #handlers: KeeperHandlers;
   readonly #settled = new Map<string, Settled>();
+  readonly #former: FormerClusterWatch;
   #readyAt: number | null = null;
 
   constructor(options: KeeperOptions, handlers: KeeperHandlers) {
     this.#options = options;
     this.#handlers = handlers;
+    this.#former = new FormerClusterWatch({ replicasOf: options.replicasOf });
   }
 
   /** Runs until `signal` aborts. */
@@ -89,8 +94,8 @@ export class ClusterKeeper {
         const connection = await this.#connect(signal);
         const decision = await this.#admitted(connection);
         if (decision === 'admitted') await this.#watch(connection, signal);
-        else await sleep(decision === 'refused' ? REFUSED_PAUSE_MS : SPEAKER_PAUSE_MS, undefined, { signal });
-        if (decision === 'not ours to decide') continue;
+        else await sleep(decision === 'refused' ? REFUSED_PAUSE_MS : UNDECIDED_PAUSE_MS, undefined, { signal });
+        if (decision === 'undecided') continue;
       } catch (error) {
         if (signal.aborted) return;
         this.#handlers.onLost(error);
@@ -140,18 +145,26 @@ export class ClusterKeeper {
       known,
       found: identity,
       accepted,
-      oldCluster: async () => (known ? probeCluster(known) : 'silent'),
+      oldCluster: async () => {
+        if (!known) return 'silent';
+        return isInPod(known) ? askReplicas(this.#former, known, identity) : probeCluster(known);
+      },
       otherStores: () => holdsOtherStores(transport, storeId, namespaces),
     });
     if (admission.kind === 'refuse') {
       await this.#handlers.onRefused(identity, admission.why);
       return 'refused';
     }
+    if (admission.kind === 'wait') {
+      this.#handlers.onUndecided(identity, admission.why);
+      return 'undecided';
+    }
     const fence = speaker();
     if (admission.kind === 'adopt') {
       if (!fence) {
-        this.#handlers.onUndecided(identity);
-        return 'not ours to decide';
+        const why = `the replica that owns shard 0 has to take in cluster ${identity.id} first`;
+        this.#handlers.onUndecided(identity, why);
+        return 'undecided';
       }
       await registry.recordCluster(fence, identity);
       this.#settled.clear();

@@ -79,12 +79,20 @@ export async function stampsAuthors(caller: Caller): Promise<boolean> {
   return stamped !== undefined && stamped !== FORGED;
 }
 
-/** The definition as the cluster has it; null where we may not read it. @throws ClusterError */
-export async function liveDefinition(caller: Caller): Promise<unknown> {
+export interface LiveDefinition {
+  /** null where we may not read it. */
+  readonly definition: unknown;
+  /** It is being deleted, with all objects of the kind. */
+  readonly isEnding: boolean;
+}
+
+/** The definition as the cluster has it. @throws ClusterError */
+export async function liveDefinition(caller: Caller): Promise<LiveDefinition> {
   try {
-    return await caller.call('GET', crdPath(CRD_NAME));
+    const definition = await caller.call('GET', crdPath(CRD_NAME));
+    return { definition, isEnding: homeSchema.parse(definition).metadata.deletionTimestamp !== undefined };
   } catch (error) {
-    if (error instanceof ClusterError && error.kind === 'forbidden') return null;
+    if (error instanceof ClusterError && error.kind === 'forbidden') return { definition: null, isEnding: false };
     throw error;
   }
 }

@@ -17,6 +17,8 @@ import type { Transport } from './transport.ts';
 
 /** While the kind is not installed, or may not be read, it is looked for this often. */
 const ABSENT_PAUSE_MS = 5_000;
+/** A watch of a kind that is being deleted may never end and never tell: it is listed anew this often. */
+const ENDING_PAUSE_MS = 2_000;
 const NOTE_MAX = 1_024;
 
 export interface StreamJobsOptions {
@@ -37,6 +39,9 @@ export class KubernetesStreamJobs implements StreamJobs {
   #pending: Set<string | null>;
   #authorsAreStamped = false;
   #absent: string | null = 'they have not been listed yet';
+  /** The kind is being deleted, with all its objects. */
+  #isEnding = false;
+  #round = new AbortController();
   #outdated: string | null = null;
 
   constructor(transport: Transport, options: StreamJobsOptions) {
@@ -51,7 +56,15 @@ export class KubernetesStreamJobs implements StreamJobs {
     return this.#absent === null;
   }
 
-  get authorsAreStamped(): boolean {
+  /** Once proved, it is believed until the kind goes; what could not be proved may come to hold, so it is tried again. */
+  async stampsAuthors(): Promise<boolean> {
+    if (this.#authorsAreStamped) return true;
+    try {
+      this.#authorsAreStamped = await stampsAuthors(this.#transport);
+    } catch (error) {
+      // Names that cannot be proved are said to be unverified; a connection that is lost shows itself elsewhere.
+      if (!(error instanceof ClusterError)) throw error;
+    }
     return this.#authorsAreStamped;
   }
 
@@ -78,8 +91,10 @@ export class KubernetesStreamJobs implements StreamJobs {
     return this.cache.withUid(uid);
   }
 
-  home(tenant: string): Promise<Home> {
-    return homeOf(this.#transport, tenant);
+  async home(tenant: string): Promise<Home> {
+    const home = await homeOf(this.#transport, tenant);
+    if (home === 'kind terminating' && !this.#isEnding) this.#ends();
+    return home;
   }
 
   async execute(action: StreamJobAction, fence: Fence): Promise<ObservedStreamJob | null> {
@@ -137,10 +152,11 @@ export class KubernetesStreamJobs implements StreamJobs {
 
   async #watch(namespace: string | null, settled: () => void, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
+      const round = AbortSignal.any([signal, this.#round.signal]);
       try {
         const source = { path: streamJobsPath(namespace), labelSelector: '', sink: this.cache.sink(namespace) };
         const onSynced = () => void this.#listed(namespace, settled);
-        return await reflect(this.#transport, { ...source, onSynced }, signal);
+        await reflect(this.#transport, { ...source, onSynced }, round);
       } catch (error) {
         if (!(error instanceof ClusterError) || (error.kind !== 'gone' && error.kind !== 'forbidden')) throw error;
         this.#lost(namespace, error);
@@ -152,31 +168,45 @@ export class KubernetesStreamJobs implements StreamJobs {
 
   async #listed(namespace: string | null, settled: () => void): Promise<void> {
     if (!this.#pending.delete(namespace) || this.#pending.size > 0) return;
-    const wasSettled = this.#absent !== null;
+    const isNew = this.#absent !== null || this.#isEnding;
     await this.#inspect();
     this.#absent = null;
     settled();
-    if (wasSettled) this.#options.onAvailable();
+    if (isNew && !this.#isEnding) this.#options.onAvailable();
+  }
+
+  /** Lists anew in a while, and again until the kind is gone or made anew. */
+  #ends(): void {
+    this.#isEnding = true;
+    setTimeout(() => {
+      this.#pending = new Set(this.#scopes);
+      const ended = this.#round;
+      this.#round = new AbortController();
+      ended.abort();
+    }, ENDING_PAUSE_MS).unref();
   }
 
   /** How the kind is installed: said, and never in the way of the jobs. */
   async #inspect(): Promise<void> {
     try {
-      const missing = missingFields(await liveDefinition(this.#transport));
+      const { definition, isEnding } = await liveDefinition(this.#transport);
+      this.#isEnding = false;
+      if (isEnding) return this.#ends();
+      const missing = definition === null ? [] : missingFields(definition);
       this.#outdated =
         missing.length === 0
           ? null
           : `the CustomResourceDefinition in the cluster is older than this operator and drops ${missing.join(', ')}; apply the one of this version: kubectl apply --server-side -f install.yaml`;
-      this.#authorsAreStamped = await stampsAuthors(this.#transport);
     } catch (error) {
+      // A connection that is lost shows itself elsewhere; the next list inspects again.
       if (!(error instanceof ClusterError)) throw error;
-      // Names that cannot be proved are said to be unverified; a connection that is lost shows itself elsewhere.
-      this.#authorsAreStamped = false;
     }
+    await this.stampsAuthors();
   }
 
   #lost(namespace: string | null, error: ClusterError): void {
     this.#pending.add(namespace);
+    this.#isEnding = false;
     this.#outdated = null;
     this.#authorsAreStamped = false;
     this.#absent =

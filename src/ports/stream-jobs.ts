@@ -6,8 +6,8 @@ import type { Fence } from './shards.ts';
 export interface StreamJobs {
   /** Whether they are there to be seen: their kind is installed and has been listed completely. */
   readonly available: boolean;
-  /** Whether the cluster is proved to stamp who edits them. */
-  readonly authorsAreStamped: boolean;
+  /** Whether the cluster is proved to stamp who edits them. Never rejects for a fault of the cluster. */
+  stampsAuthors(): Promise<boolean>;
   /** As the watch has it, our own writes included. */
   of(job: JobName): ObservedStreamJob | null;
   withUid(uid: string): ObservedStreamJob | null;

@@ -226,7 +226,7 @@ export class StreamJobIntake {
     const { job } = progress.goal;
     try {
       await this.#deps.store.write([{ job, content: { kind: 'spec', spec }, ...(base !== null && { base }) }], {
-        author: authorOf(object, turn.jobs.authorsAreStamped),
+        author: authorOf(object, await turn.jobs.stampsAuthors()),
         source: 'kubectl',
         reason: null,
         idempotencyKey: `kubectl/${object.uid}/${object.generation}/${base ?? 'head'}`,

@@ -76,7 +76,7 @@ export class Newcomers {
       const [receipt] = await this.#deps.store.write(
         [{ job: object.job, content: { kind: 'spec', spec: checked.spec }, base: 'none', id }],
         {
-          author: authorOf(object, jobs.authorsAreStamped),
+          author: authorOf(object, await jobs.stampsAuthors()),
           source: 'kubectl',
           reason: null,
           idempotencyKey: `kubectl/${object.uid}/${object.generation}/none`,
