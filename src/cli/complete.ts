@@ -49,7 +49,7 @@ const subcommands = (command: Command): readonly Command[] =>
 const choicesOf = (choices: readonly string[] | undefined): Candidate[] =>
   (choices ?? []).map((value) => ({ value, text: '' }));
 
-function valueOf(option: Option): Expected {
+function valueOfOption(option: Option): Expected {
   return { candidates: choicesOf(option.argChoices), job: false, file: FILE_OPTIONS.has(option.long ?? '') };
 }
 
@@ -95,12 +95,12 @@ export function expectedAfter(program: Command, words: readonly string[]): Expec
       else place += 1;
     }
   }
-  if (pending) return valueOf(pending);
+  if (pending) return valueOfOption(pending);
   if (!current.startsWith('-')) return argumentOf(command, place);
   const [name = '', value] = current.split('=');
   if (value === undefined) return { ...NOTHING, candidates: optionCandidates(command) };
   const option = optionNamed(command, name);
-  const { candidates } = option ? valueOf(option) : NOTHING;
+  const { candidates } = option ? valueOfOption(option) : NOTHING;
   return { ...NOTHING, candidates: candidates.map((it) => ({ ...it, value: `${name}=${it.value}` })) };
 }
 
