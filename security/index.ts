@@ -1,8 +1,10 @@
 import { bombs } from './bombs.ts';
 import type { SecurityCheck } from './check.ts';
+import { manifests } from './manifests/index.ts';
 import { names } from './names.ts';
 import { pods } from './pods/index.ts';
 import { rbac } from './rbac/index.ts';
+import { sql } from './sql/index.ts';
 
 /** Every check, in the order of the rows. Row 12, the network, is proved by packets: see test/e2e. */
-export const SECURITY_CHECKS: readonly SecurityCheck[] = [rbac, pods, names, bombs];
+export const SECURITY_CHECKS: readonly SecurityCheck[] = [rbac, pods, names, manifests, bombs, sql];
