@@ -31,7 +31,8 @@ function olderDefinition(): unknown {
 /** Our definition from before tier `shared`. */
 function definitionWithoutShared(): unknown {
   const older = structuredClone(STREAM_JOB_DEFINITION) as unknown as { spec: { versions: Loose[] } };
-  const tier = older.spec.versions[0]?.schema?.openAPIV3Schema?.properties?.spec?.properties?.isolation?.properties?.tier;
+  const tier =
+    older.spec.versions[0]?.schema?.openAPIV3Schema?.properties?.spec?.properties?.isolation?.properties?.tier;
   Object.assign(tier ?? {}, { enum: ['namespace'] });
   return older;
 }
@@ -82,7 +83,11 @@ describe('an older definition over a newer one, and back', () => {
     for (const name of ['labelled', 'reported']) {
       const written = await here.get(name);
       assert.deepEqual(written.spec, PRUNED, `${name}: any write stored the object as the older definition sees it`);
-      assert.equal(written.metadata.generation, generation, `${name}: which is nobody's edit, and the generation says so`);
+      assert.equal(
+        written.metadata.generation,
+        generation,
+        `${name}: which is nobody's edit, and the generation says so`,
+      );
     }
   });
 
