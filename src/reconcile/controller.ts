@@ -1,5 +1,5 @@
 import type { Goal } from '../job/goal.ts';
-import { type ClusterId, type JobId, jobName, type Shard, type StoreId, shardOf } from '../job/ids.ts';
+import { type ClusterId, type JobId, type Shard, type StoreId, shardOf } from '../job/ids.ts';
 import { cellNamespace } from '../plan/names.ts';
 import type { ClusterError } from '../ports/cluster.ts';
 import { errorFields, type Log } from '../ports/log.ts';
@@ -215,7 +215,7 @@ export class Controller {
         taken && isTrue ? await turn.step('publish', () => this.#show(cluster, shown, taken, fence())) : null;
       if (unshown) turn.failed(unshown);
       const next = nextOf(result.next, taken, unshown, Date.now());
-      if (fence()) this.#schedule(goal, { ...result, next }, turn);
+      if (fence()) this.#schedule(goal, { ...result, next });
     } catch (error) {
       turn.failed(error);
       this.#failed(id, error, fence(), turn);
@@ -242,10 +242,10 @@ export class Controller {
     this.#unrecorded.delete(id);
   }
 
-  #schedule(goal: Goal, result: ReconcileResult, turn: Turn): void {
+  #schedule(goal: Goal, result: ReconcileResult): void {
     const { next } = result;
     const { id } = goal.job;
-    if (result.status.phase === 'Gone') this.#forget(goal, result.changed, turn);
+    if (result.status.phase === 'Gone') this.#forget(goal);
     if (result.braked) this.#braked.add(id);
     else this.#braked.delete(id);
     if (next.kind !== 'retry') {
@@ -298,13 +298,12 @@ export class Controller {
     this.#tenants.set(namespace, jobs.add(goal.job.id));
   }
 
-  #forget(goal: Goal, isNews: boolean, turn: Turn): void {
+  #forget(goal: Goal): void {
     const namespace = cellNamespace(this.#deps.storeId, goal.job);
     const others = this.#tenants.get(namespace) ?? new Set<JobId>();
     others.delete(goal.job.id);
     if (others.size === 0) this.#tenants.delete(namespace);
     this.#queue.forget(goal.job.id);
-    if (isNews) this.#deps.log.info({ ...turn.fields, job: jobName(goal.job) }, 'the job is gone');
     for (const id of others) this.wake(id);
   }
 }

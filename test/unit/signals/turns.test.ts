@@ -203,4 +203,8 @@ test('a job that is gone is counted no more', async () => {
   const it = controllerOn(new FakeStore(STORE, [tombstoneOf(goal)]), new FakeCluster());
   await it.turn();
   assert.deepEqual([...it.signals.census.counts(it.controller.shards).byPhase], []);
+  assert.deepEqual(
+    it.log.lines.map(({ message }) => message),
+    ['the job is Gone'],
+  );
 });
