@@ -28,6 +28,8 @@ const PORT = 5432;
 const HOST = 'bulkhead-postgres.bulkhead-postgres.svc';
 const SECRET_PATH = '/api/v1/namespaces/bulkhead-system/secrets/bulkhead-database';
 const ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
+/** There once the operator has been told: what the readiness probe asks for. */
+const READY = '/tmp/ready';
 const CALL_TIMEOUT_MS = 5_000;
 const LISTENS_POLL_MS = 200;
 /** How soon a Secret that was deleted and applied again, empty, is filled. */
@@ -49,6 +51,8 @@ const say = (line: string): void => {
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 async function prepare(): Promise<ServerFolder> {
+  // Of the container before this one, in the same pod.
+  await rm(READY, { force: true });
   const folder = serverFolder(join(VOLUME, 'server'));
   if (!existsSync(folder.root)) {
     say('Making the database.');
@@ -117,6 +121,7 @@ async function publish(folder: ServerFolder): Promise<never> {
         await call('PATCH', { data: wanted });
         say('The Secret bulkhead-system/bulkhead-database now says where this database is.');
       }
+      await writeFile(READY, '');
       said = '';
     } catch (error) {
       // The operator's namespace may be away for hours; what is wrong is said once.
