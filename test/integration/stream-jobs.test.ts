@@ -38,7 +38,6 @@ before(async () => {
   // The operator first, its CRD later: both orders work.
   operator = startOperator(database.store, { kubeconfig: cluster.kubeconfigPath });
   await kubectl('apply', '--server-side', '-f', CRD);
-  await kubectl('wait', '--for=condition=Established', 'crd/streamjobs.bulkhead.dev');
   await kubectl('create', 'namespace', 'ads');
   await untilTaken();
 });
@@ -229,6 +228,8 @@ test('a spec that breaks a rule gets a condition with field, reason and remedy, 
     return ready(object)?.reason === 'EditRefused' ? object : null;
   });
   assert.match(ready(refused.value)?.message ?? '', /revision 1 goes on unchanged.*requests.*memory/s);
+  // The Event follows the condition.
+  await sleep(2_000);
   const mark = auditMark(cluster.auditLogPath);
   await sleep(5_000);
   assert.deepEqual(await writesSince(cluster.auditLogPath, mark), []);
