@@ -74,13 +74,19 @@ const REVISION_PATH = `metadata.labels[${LABELS.revision}]`;
 
 const short = (text: string): string => (text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text);
 
+/** People write secrets into these, and the sentence goes into events, logs and traces. */
+const SECRET_PATHS = /^spec\.template\.spec\.containers(\[\d+\]\.(env|args|command|\w+Probe\.exec)\b|$)/;
+
+const fieldText = ({ path, found, wanted }: Drift): string =>
+  SECRET_PATHS.test(path)
+    ? `${path} is not as the goal says`
+    : `${path} is ${short(found)}, the goal says ${short(wanted)}`;
+
 /** A sentence about the first few fields. A new revision's number is said once, not as a field. */
 export function driftText(drifts: readonly Drift[]): string {
   const newer = drifts.find((d) => d.path === REVISION_PATH);
   const fields = drifts.filter((d) => d !== newer);
-  const shown = fields
-    .slice(0, SHOWN_FIELDS)
-    .map((d) => `${d.path} is ${short(d.found)}, the goal says ${short(d.wanted)}`);
+  const shown = fields.slice(0, SHOWN_FIELDS).map(fieldText);
   const more = fields.length - shown.length;
   const parts = [
     ...(newer ? [`it shows revision ${newer.found}, the goal is revision ${newer.wanted}`] : []),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Goal } from '../../../src/job/goal.ts';
 import { type Action, actionKey } from '../../../src/plan/actions.ts';
+import { driftText } from '../../../src/plan/drift.ts';
 import { type KubeObject, LABELS } from '../../../src/plan/objects.ts';
 import { type Capabilities, plan } from '../../../src/plan/plan.ts';
 import { FakeCluster } from '../../../src/ports/cluster.fake.ts';
@@ -434,4 +435,10 @@ test('a replacement keeps what others wrote into labels, annotations and finaliz
   const { annotations, finalizers, labels, uid, resourceVersion } = action.object.metadata;
   assert.deepEqual([annotations, finalizers, labels?.theirs], [{ theirs: 'x' }, ['theirs/f'], 'y']);
   assert.ok(uid && resourceVersion, 'a replacement is bound to the object that was seen');
+});
+
+test('what an environment holds is in no sentence about drift, since people put secrets there', () => {
+  const path = 'spec.template.spec.containers[0].env[0].value';
+  const text = driftText([{ path, wanted: '"s3cret"', found: '"0ther"' }]);
+  assert.equal(text, `${path} is not as the goal says`);
 });
