@@ -87,7 +87,12 @@ function planEdit({ storeId, base }: IntakeInput, object: ObservedStreamJob, hea
   if (checked.kind === 'wrong') return { do: 'refuse', problems: checked.problems };
   const { spec } = checked;
   if (same(spec, goal)) return { do: 'nothing' };
-  if (from === null) return { do: 'submit', spec, base: null };
+  if (from === null) {
+    // Nobody else has a part in it, so Bulkhead put it there, and did not come to say so; or an older definition in the
+    // cluster dropped fields of it. That is no edit.
+    const isOurs = object.keepers.length === 0;
+    return isOurs ? { do: 'writeBack', spec: goal, overruled: [] } : { do: 'submit', spec, base: null };
+  }
   if (from === head.revision) return { do: 'submit', spec, base: from };
   const before = base(from);
   if (before === 'unread') return { do: 'readBase', revision: from };

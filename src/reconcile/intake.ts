@@ -153,7 +153,7 @@ export class StreamJobIntake {
       case 'writeBack': {
         if (step.overruled.length > 0) progress.events.push(overruledEvent(progress.goal, object, step.overruled));
         await jobs.execute({ do: 'writeSpec', object, spec: step.spec }, fence);
-        return 'next';
+        return written(progress);
       }
       case 'leave':
         progress.note = { kind: 'kept', keepers: step.keepers };
@@ -173,11 +173,12 @@ export class StreamJobIntake {
     { spec }: Extract<Intake, { do: 'create' }>,
     jobs: StreamJobs,
     fence: Fence,
-    { goal }: Progress,
+    progress: Progress,
   ): Promise<Step> {
-    const { job } = goal;
+    const { job } = progress.goal;
     try {
       await jobs.execute({ do: 'create', job, spec }, fence);
+      return written(progress);
     } catch (error) {
       if (!(error instanceof ClusterError) || error.kind !== 'gone') throw error;
       // Either its namespace is not there or its kind.
@@ -255,6 +256,12 @@ export class StreamJobIntake {
     const message = `the edit of generation ${object.generation} is not taken: ${problems.join('; ')}`;
     progress.events.push({ jobId: job.id, revision, type: 'Warning', reason: EDIT_REFUSED, message });
   }
+}
+
+/** Whatever the cluster made of what we wrote is the goal's revision, also where an older definition dropped fields. */
+function written(progress: Progress): Step {
+  progress.specRevision = progress.goal.layers.job.revision;
+  return 'done';
 }
 
 /** What a refusal depends on: the edit, and all that the platform and the other layers say. */
