@@ -102,6 +102,8 @@ test('a goal becomes a complete cell, its workers become ready, and the labels s
 });
 
 test('what is sent equals what is read back: after any valid spec not one write more is sent', async () => {
+  // Jobs of tier shared lie in it.
+  await api.call('POST', '/api/v1/namespaces', { body: { metadata: { name: 'fuzz' } } });
   let number = 0;
   const jobs = fc
     .sample(specArbitrary, { numRuns: 25, seed: 20_261_123 })
