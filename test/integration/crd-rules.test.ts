@@ -2,13 +2,18 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { withQuantitiesAsText } from '../../src/crd/quantities.ts';
+import { checkObject } from '../../src/job/check-object.ts';
 import { type JobSpec, jobSpecSchema } from '../../src/job/spec.ts';
 import { specArbitrary } from '../support/arbitrary.ts';
-import { type CrdCluster, crdCluster, jobsPath, streamJob } from './crd-cluster.ts';
+import { type CrdCluster, crdCluster, jobsPath, streamJob, TENANT } from './crd-cluster.ts';
 
 /** What the API server takes as a StreamJob and what it refuses, with the words that a user of kubectl reads. */
 
 const RUNS = 300;
+const MISTAKES = 500;
+const JOB = { tenant: TENANT, name: 'x' };
+/** A rule that ends in an error instead of an answer. */
+const STUMBLES = /evaluating rule|no such key|no such overload|internal error/i;
 const image = 'registry.example/team/app:1';
 const container = (fields: object) => ({ container: { image, ...fields } });
 const readiness = (probe: object) => container({ probes: { readiness: probe } });
@@ -150,6 +155,82 @@ const names: [reason: string, name: string][] = [
   ['more than 63 letters', 'a'.repeat(64)],
 ];
 
+type Loose = { [field: string]: unknown };
+type Step = string | number;
+
+/** All places of a value, itself left out. */
+function placesOf(value: unknown, path: readonly Step[] = []): Step[][] {
+  if (value === null || typeof value !== 'object') return [];
+  return Object.entries(value).flatMap(([key, child]) => {
+    const at = [...path, Array.isArray(value) ? Number(key) : key];
+    return [at, ...placesOf(child, at)];
+  });
+}
+
+/** What people write by mistake, or to find a way around. `undefined` takes the field away. */
+const mistake = fc.constantFrom<unknown>(
+  ...[
+    undefined,
+    '',
+    'a',
+    'A',
+    '1',
+    '-1',
+    'a--b',
+    'a b',
+    '..',
+    '.a',
+    '$(A)',
+    'a\0',
+    'ü',
+    'é'.repeat(300),
+    'a'.repeat(70),
+  ],
+  ...[0, 1, -1, 2, 1.5, 100, 3601, 65536, 1e16, 2 ** 53, true, false, null],
+  ...[
+    '10.0.0.1/8',
+    '127.1.0.0/16',
+    '0.0.0.0/0',
+    '1.2.3.4',
+    '1Gi',
+    '1.5',
+    '1.0005',
+    '0.0001',
+    '9E',
+    '10E',
+    '1e3',
+    '+1',
+    ' 1',
+  ],
+  ...[[], {}, [''], [{}], { port: 1 }, { name: 'a' }, { name: 'a', key: 'b' }, { command: [] }, { a: 1 }],
+);
+
+/** A spec that is right but for one place, mostly; a second handler, value or peer may be added as well. */
+const mistaken: fc.Arbitrary<unknown> = fc
+  .tuple(specArbitrary, fc.nat(), mistake, fc.option(fc.constantFrom('job', 'cidr', 'value', 'exec', 'tcpSocket', 'x')))
+  .map(([spec, index, value, added]) => {
+    const copy = structuredClone(spec) as unknown as Loose;
+    const places = placesOf(copy);
+    const path = places[index % places.length] ?? [];
+    const last = path.at(-1) ?? 'container';
+    const parent = path.slice(0, -1).reduce<Loose>((at, step) => at[step] as Loose, copy);
+    if (Array.isArray(parent) && value === undefined) parent.splice(Number(last), 1);
+    else if (value === undefined) delete parent[last];
+    else parent[added !== null && !Array.isArray(parent) ? added : last] = value;
+    return copy;
+  });
+
+/** The API server takes a field that is null as one that is left out, and stores none. */
+const withoutNulls = (spec: unknown): unknown =>
+  JSON.parse(JSON.stringify(spec), (_, value) =>
+    value === null || typeof value !== 'object' || Array.isArray(value)
+      ? value
+      : Object.fromEntries(Object.entries(value).filter(([, field]) => field !== null)),
+  );
+
+/** Where the API server must take what the definition refuses: it has no words for it. The operator says it then. */
+const UNSAYABLE = /quantity such as/;
+
 /** Strict, as kubectl asks; nothing is kept. */
 const query = { dryRun: 'All', fieldValidation: 'Strict' };
 
@@ -167,7 +248,7 @@ describe('what the API server takes as a StreamJob', () => {
       assert.ok(!jobSpecSchema.safeParse(spec).success || /limit|fraction/.test(reason), 'the CLI refuses it too');
       await assert.rejects(create(streamJob('x', spec as object)), ({ message }: Error) => {
         assert.match(message, says);
-        assert.doesNotMatch(message, /evaluating rule|no such key|internal error/i, 'no rule of ours stumbles');
+        assert.doesNotMatch(message, STUMBLES, 'no rule of ours stumbles');
         return true;
       });
     });
@@ -201,5 +282,29 @@ describe('what the API server takes as a StreamJob', () => {
       }),
       { numRuns: RUNS },
     );
+  });
+
+  it(`judges as the CLI does: ${MISTAKES} random mistakes`, async () => {
+    let refusals = 0;
+    await fc.assert(
+      fc.asyncProperty(mistaken, async (spec) => {
+        const checked = checkObject(JOB, withoutNulls(spec));
+        const body = streamJob(
+          JOB.name,
+          checked.kind === 'spec' ? withQuantitiesAsText(checked.spec) : (spec as object),
+        );
+        const answer = await create(body).then(
+          () => null,
+          ({ message }: Error) => message,
+        );
+        if (checked.kind === 'spec') return assert.equal(answer, null, 'the CLI takes it');
+        refusals += 1;
+        const said = checked.problems.join('; ');
+        assert.ok(answer !== null || UNSAYABLE.test(said), `the CLI refuses it: ${said}`);
+        assert.doesNotMatch(answer ?? '', STUMBLES);
+      }),
+      { numRuns: MISTAKES },
+    );
+    assert.ok(refusals > MISTAKES / 4, `${refusals} of them were wrong`);
   });
 });
