@@ -166,6 +166,21 @@ test('a tenant without a namespace is told what to make, and goes on when it is 
   await untilPhase(database.store, id, 'Running', 60_000);
 });
 
+test('a tenant’s namespace that somebody deletes is no command: the goal stays, and the cell is back when it is', async () => {
+  const [early] = await database.store
+    .events({ limit: 1_000 })
+    .then((all) => all.filter((e) => e.job.name === 'early'));
+  assert.ok(early);
+  const key: ObjectKey = { kind: 'Namespace', namespace: '', name: 'absent' };
+  await api.call('DELETE', objectPath(key), { body: { apiVersion: 'v1', kind: 'DeleteOptions' } });
+  await until('the namespace is gone', 60_000, async () => (await readOrNull(key)) === null);
+  const isMissing = async () =>
+    (await statusOf(database.store, early.jobId))?.conditions.some((c) => c.reason === 'NamespaceMissing') ?? false;
+  await until('its absence is said', 60_000, isMissing);
+  await makeNamespace('absent');
+  await untilPhase(database.store, early.jobId, 'Running', 60_000);
+});
+
 /** Deployments of a job that have ready workers and that nobody deletes, at this moment. */
 async function working(name: string): Promise<Tier[]> {
   const tiers = ['namespace', 'shared'] as const;
