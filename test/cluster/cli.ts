@@ -2,17 +2,18 @@ import { styleText } from 'node:util';
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { operatorImage, postgresImage, workerImage } from './images/index.ts';
 import { nameInCluster } from './images/release.ts';
+import { openVolumes } from './images/volumes.ts';
 import { type ClusterKind, type ClusterStatus, DEFAULT_NAMES, down, status, up } from './index.ts';
 import { kubectl } from './kubectl.ts';
 import { note } from './progress.ts';
 
 const KINDS = Object.keys(DEFAULT_NAMES) as ClusterKind[];
 
-/** `release` is what a manifest calls the image, whatever its sources are. */
+/** `release` is what manifests and examples call the image, whatever its sources are. */
 const IMAGES: Record<string, () => Promise<{ ref: string; release?: string }>> = {
   operator: operatorImage,
   postgres: postgresImage,
-  worker: workerImage,
+  worker: async () => ({ ...(await workerImage()), release: 'bulkhead.local/worker:dev' }),
 };
 
 interface Options {
@@ -98,6 +99,7 @@ program
       const { ref, release } = (await IMAGES[image]?.()) ?? { ref: '' };
       await cluster.loadImages([ref]);
       if (release !== undefined) await nameInCluster(cluster, ref, release);
+      if (image === 'postgres') await openVolumes(cluster);
       process.stdout.write(`${release ?? ref}\n`);
     }
   });
