@@ -18,7 +18,8 @@ import {
 import { loadImages } from './load-images.ts';
 import { lookAtMachine } from './machine.ts';
 import { CLUSTERS_DIR, DEFAULT_KIND_NAME, isKindName, type KindLayout, kindLayout } from './naming.ts';
-import { nodeImage } from './node-image.ts';
+import { isOfflineNodeImage, nodeImage } from './node-image.ts';
+import { installPolicyEngine } from './policy-engine.ts';
 import { privateDockerIsInUse } from './private-docker.ts';
 
 export { DEFAULT_KIND_NAME, kindName } from './naming.ts';
@@ -28,6 +29,11 @@ export interface KindOptions {
   readonly name?: string;
   /** How many nodes, the control plane counted; default 1. */
   readonly nodes?: number;
+  /**
+   * NetworkPolicies are enforced; default false. kind's usual image always does; in one of the offline node image it
+   * installs Calico, whose first build takes minutes. A cluster that has it keeps it.
+   */
+  readonly networkPolicy?: boolean;
 }
 
 /** A cluster of `kind`: real nodes, in containers, with real pods. */
@@ -47,7 +53,11 @@ export interface KindCluster extends LocalCluster {
  * otherwise different one is made anew. Where there is no Docker, on Debian as root, it installs and starts one; where
  * no registry answers, it builds the node image. Progress goes to stderr.
  */
-export async function kindUp({ name = DEFAULT_KIND_NAME, nodes = 1 }: KindOptions = {}): Promise<KindCluster> {
+export async function kindUp({
+  name = DEFAULT_KIND_NAME,
+  nodes = 1,
+  networkPolicy = false,
+}: KindOptions = {}): Promise<KindCluster> {
   const at = kindLayout(name);
   return await withDocker(async (it) => {
     const image = await nodeImage(it);
@@ -66,6 +76,7 @@ export async function kindUp({ name = DEFAULT_KIND_NAME, nodes = 1 }: KindOption
       await remove(it, at);
       await create(it, at, config, record);
     }
+    if (networkPolicy && isOfflineNodeImage(image)) await installPolicyEngine(it, at);
     await writeKubeconfig(it, at);
     return await clusterOf(it, at);
   });

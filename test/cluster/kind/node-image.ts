@@ -12,6 +12,10 @@ import { imageIsThere, pullImage, removeOtherImages } from './registry.ts';
 /** The default of the kind release in tools/go.mod, see pkg/apis/config/defaults/image.go there. */
 const DEFAULT_IMAGE = 'kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5';
 const REPOSITORY = 'kindest/node';
+const OFFLINE = `${REPOSITORY}:bulkhead-`;
+
+/** One that was built without a registry: its pod network enforces no NetworkPolicy by itself. */
+export const isOfflineNodeImage = (image: string): boolean => image.startsWith(OFFLINE);
 
 /**
  * The node image to use, in the daemon's store when this returns: kind's usual one where a registry answers, else one
@@ -19,7 +23,7 @@ const REPOSITORY = 'kindest/node';
  */
 export async function nodeImage(it: Docker): Promise<string> {
   const hash = await offlineNodeImageHash();
-  const offline = `${REPOSITORY}:bulkhead-${hash}`;
+  const offline = `${OFFLINE}${hash}`;
   for (const image of [offline, DEFAULT_IMAGE]) if (await imageIsThere(it, image)) return image;
   if (!existsSync(join(cacheDir(), 'kind-node-image', hash, NODE_ARCHIVE))) {
     if (await pullImage(it, DEFAULT_IMAGE)) return DEFAULT_IMAGE;
