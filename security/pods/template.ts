@@ -23,12 +23,12 @@ const containerSchema = z.looseObject({
   command: z.array(z.string()),
   args: z.array(z.string()),
   env: z.array(envSchema),
-  volumeMounts: z.unknown(),
+  volumeMounts: z.unknown().optional(),
 });
 const templateSchema = z.strictObject({
   metadata: z.strictObject({ labels: z.record(z.string(), z.string()) }),
   spec: z.looseObject({
-    automountServiceAccountToken: z.unknown(),
+    automountServiceAccountToken: z.unknown().optional(),
     serviceAccountName: z.string(),
     volumes: z.array(z.looseObject({ name: z.string() })),
     containers: z.tuple([containerSchema]),

@@ -45,6 +45,24 @@ export const IN_CLUSTER_CONTEXT = 'in-cluster';
 const CREDENTIALS_TIMEOUT_MS = 15_000;
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
+/** What a YAML parser found wrong, and where. Its message quotes the lines around that: tokens and keys among them. */
+interface YamlError {
+  readonly reason: string;
+  readonly mark?: { readonly line: number; readonly column: number };
+}
+
+const isYamlError = (error: unknown): error is Error & YamlError =>
+  error instanceof Error && error.name === 'YAMLException' && 'reason' in error;
+
+function explainRead(error: unknown): { readonly why: string; readonly options?: ErrorOptions } {
+  if (!isYamlError(error)) {
+    return { why: error instanceof Error ? error.message : String(error), options: { cause: error } };
+  }
+  const at = error.mark ? ` in line ${error.mark.line + 1}, column ${error.mark.column + 1}` : '';
+  // No cause: --debug shows it whole.
+  return { why: `it is no YAML (${error.reason}${at})` };
+}
+
 function load(options: TargetOptions): KubeConfig {
   const config = new KubeConfig();
   try {
@@ -55,9 +73,10 @@ function load(options: TargetOptions): KubeConfig {
     } else config.loadFromDefault();
   } catch (error) {
     const where = options.kubeconfig ?? process.env.KUBECONFIG ?? '~/.kube/config';
+    const { why, options: withCause } = explainRead(error);
     throw new TargetError(
-      `cannot read the kubeconfig ${where}: ${error instanceof Error ? error.message : String(error)}; name another with --kubeconfig, or make a local cluster with: npm run cluster -- up`,
-      { cause: error },
+      `cannot read the kubeconfig ${where}: ${why}; name another with --kubeconfig, or make a local cluster with: npm run cluster -- up`,
+      withCause,
     );
   }
   // What the library makes up when it finds nothing at all.
