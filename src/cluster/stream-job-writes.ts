@@ -1,4 +1,5 @@
 import type { StoreId } from '../job/ids.ts';
+import { withQuantitiesAsText } from '../job/object-spec.ts';
 import { API_VERSION, KIND } from '../job/spec.ts';
 import { MANAGER } from '../plan/objects.ts';
 import {
@@ -64,7 +65,7 @@ export class StreamJobWrites {
       case 'create': {
         const { tenant, name } = action.job;
         const metadata = { name, namespace: tenant, finalizers: [finalizer], annotations };
-        const body = { apiVersion: API_VERSION, kind: KIND, metadata, spec: action.spec };
+        const body = { apiVersion: API_VERSION, kind: KIND, metadata, spec: withQuantitiesAsText(action.spec) };
         return this.#caller.call('POST', streamJobsPath(tenant), { query: QUERY, body });
       }
       case 'claim': {
@@ -78,7 +79,10 @@ export class StreamJobWrites {
       }
       case 'writeSpec': {
         const { object, spec } = action;
-        return this.#patch(object, [...annotate(object, annotations), { op: 'replace', path: '/spec', value: spec }]);
+        return this.#patch(object, [
+          ...annotate(object, annotations),
+          { op: 'replace', path: '/spec', value: withQuantitiesAsText(spec) },
+        ]);
       }
       case 'writeStatus': {
         const { object, status } = action;

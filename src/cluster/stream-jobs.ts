@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { missingFields } from '../crd/missing.ts';
 import type { JobName, StoreId } from '../job/ids.ts';
 import { API_VERSION, KIND } from '../job/spec.ts';
+import type { DefinitionState } from '../plan/intake.ts';
 import { MANAGER } from '../plan/objects.ts';
 import type { Home, ObservedStreamJob, StreamJobAction, StreamJobEvent } from '../plan/stream-job.ts';
 import { ClusterError } from '../ports/cluster.ts';
@@ -42,7 +43,8 @@ export class KubernetesStreamJobs implements StreamJobs {
   /** The kind is being deleted, with all its objects. */
   #isEnding = false;
   #round = new AbortController();
-  #outdated: string | null = null;
+  #drops: readonly string[] = [];
+  #hasDropped = false;
 
   constructor(transport: Transport, options: StreamJobsOptions) {
     this.#transport = transport;
@@ -78,9 +80,14 @@ export class KubernetesStreamJobs implements StreamJobs {
         ];
   }
 
+  get definition(): DefinitionState {
+    return { drops: this.#drops, hasDropped: this.#hasDropped };
+  }
+
   /** What is wrong with how they are installed; null when nothing is. */
   get hindrance(): string | null {
-    return this.#outdated;
+    if (this.#drops.length === 0) return null;
+    return `the CustomResourceDefinition in the cluster is older than this operator and drops ${this.#drops.join(', ')}; apply the one of this version: kubectl apply --server-side -f install.yaml`;
   }
 
   of(job: JobName): ObservedStreamJob | null {
@@ -192,11 +199,8 @@ export class KubernetesStreamJobs implements StreamJobs {
       const { definition, isEnding } = await liveDefinition(this.#transport);
       this.#isEnding = false;
       if (isEnding) return this.#ends();
-      const missing = definition === null ? [] : missingFields(definition);
-      this.#outdated =
-        missing.length === 0
-          ? null
-          : `the CustomResourceDefinition in the cluster is older than this operator and drops ${missing.join(', ')}; apply the one of this version: kubectl apply --server-side -f install.yaml`;
+      this.#drops = definition === null ? [] : missingFields(definition);
+      this.#hasDropped ||= this.#drops.length > 0;
     } catch (error) {
       // A connection that is lost shows itself elsewhere; the next list inspects again.
       if (!(error instanceof ClusterError)) throw error;
@@ -207,7 +211,7 @@ export class KubernetesStreamJobs implements StreamJobs {
   #lost(namespace: string | null, error: ClusterError): void {
     this.#pending.add(namespace);
     this.#isEnding = false;
-    this.#outdated = null;
+    this.#drops = [];
     this.#authorsAreStamped = false;
     this.#absent =
       error.kind === 'gone'

@@ -12,7 +12,7 @@ import { EXCLUSIVE, leftOut, rulesAt, textRule } from './rules.ts';
  * - No `additionalProperties: false`: unknown fields are pruned, and refused by kubectl's strict validation.
  * - No `anyOf`: fields that exclude each other are optional siblings, and a CEL rule says "exactly one".
  * - It is never stricter than the definition, with one exception: a fraction must be text (`"0.5"`), since Kubernetes
- *   knows whole numbers or text only. See quantities.ts.
+ *   knows whole numbers or text only. See job/object-spec.ts.
  */
 
 /** Carries the definition's own words for a wrong text through zod's conversion. */

@@ -2,7 +2,8 @@ import { canonicalJson } from '../job/canonical.ts';
 import { checkObject } from '../job/check-object.ts';
 import type { Goal, JobContent, JobRevision } from '../job/goal.ts';
 import type { Revision, StoreId } from '../job/ids.ts';
-import { changedFields, keptAmong } from '../job/keepers.ts';
+import { changedFields, keptAmong, overlap } from '../job/keepers.ts';
+import { withQuantitiesAsText } from '../job/object-spec.ts';
 import type { JobSpec } from '../job/spec.ts';
 import type { FieldKeeper } from '../job/status.ts';
 import {
@@ -24,7 +25,18 @@ export interface IntakeInput {
    * neither the goal nor unchanged since it was looked at last; null where the store has no such revision.
    */
   readonly base: (revision: Revision) => JobContent | null | 'unread';
+  readonly definition: DefinitionState;
 }
+
+/** What the definition in the cluster does to specs. */
+export interface DefinitionState {
+  /** Fields that it drops, being older than ours: `spec.suspended`; a list's entries as `spec.container.env[].name`. */
+  readonly drops: readonly string[];
+  /** It has dropped some since we came here: an object may lack fields though nobody took them out. */
+  readonly hasDropped: boolean;
+}
+
+export const WHOLE_DEFINITION: DefinitionState = { drops: [], hasDropped: false };
 
 /** What is to be done about one StreamJob and its goal, one step at a time. */
 export type Intake =
@@ -76,17 +88,24 @@ function planDeletion({ storeId, goal }: IntakeInput, object: ObservedStreamJob)
   return { do: isOurOwn || isHeard ? 'release' : 'hearDeletion' };
 }
 
-const same = (a: unknown, b: unknown): boolean => canonicalJson(a) === canonicalJson(b);
+/** As a StreamJob can hold them: what differs only in how a quantity is written is the same. */
+const same = (a: JobSpec, b: JobSpec): boolean =>
+  canonicalJson(withQuantitiesAsText(a)) === canonicalJson(withQuantitiesAsText(b));
 
-function planEdit({ storeId, base }: IntakeInput, object: ObservedStreamJob, head: JobRevision, goal: JobSpec): Intake {
+function planEdit(input: IntakeInput, object: ObservedStreamJob, head: JobRevision, goal: JobSpec): Intake {
+  const { storeId, base, definition } = input;
   const from = statusJob(object, storeId) === null ? null : specRevisionOf(object);
-  if (from === head.revision && object.status?.observedGeneration === object.generation && !isRefused(object)) {
-    return { do: 'nothing' };
-  }
+  const isUntouched = object.status?.observedGeneration === object.generation && !isRefused(object);
+  if (from === head.revision && isUntouched && !definition.hasDropped) return { do: 'nothing' };
   const checked = checkObject(object.job, object.spec);
   if (checked.kind === 'wrong') return { do: 'refuse', problems: checked.problems };
   const { spec } = checked;
   if (same(spec, goal)) return { do: 'nothing' };
+  const lost = droppedIn(definition, spec, goal);
+  if (from === head.revision && isUntouched) {
+    return lost.length > 0 ? { do: 'nothing' } : { do: 'writeBack', spec: goal, overruled: [] };
+  }
+  if (lost.length > 0) return { do: 'refuse', problems: [droppedText(lost)] };
   if (from === null) {
     // Nobody else has a part in it, so Bulkhead put it there, and did not come to say so; or an older definition in the
     // cluster dropped fields of it. That is no edit.
@@ -103,6 +122,16 @@ function planEdit({ storeId, base }: IntakeInput, object: ObservedStreamJob, hea
   const keepers = mayBeWrittenOver(head) ? [] : keptAmong(object.keepers, changedFields(spec, goal));
   return keepers.length > 0 ? { do: 'leave', keepers } : { do: 'writeBack', spec: goal, overruled: [] };
 }
+
+/** Fields that the goal has and the object lacks, and that the definition in the cluster would drop of any edit. */
+function droppedIn({ drops }: DefinitionState, spec: JobSpec, goal: JobSpec): string[] {
+  if (drops.length === 0) return [];
+  const dropped = drops.map((path) => path.replace(/^spec\.?/, '').replace(/\[\].*$/, ''));
+  return changedFields(spec, goal).filter((field) => dropped.some((path) => overlap(path, field)));
+}
+
+const droppedText = (fields: readonly string[]): string =>
+  `the CustomResourceDefinition in the cluster is older than the operator and drops ${fields.map((f) => `spec.${f}`).join(', ')}, which the goal has; apply the newer one (kubectl apply --server-side -f install.yaml), then edit again`;
 
 /** What came in by kubectl is put back whoever keeps the fields: they said it themselves, before the object was lost. */
 const mayBeWrittenOver = (head: JobRevision): boolean => head.takeOver === true || head.source === 'kubectl';

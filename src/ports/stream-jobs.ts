@@ -1,4 +1,5 @@
 import type { JobName } from '../job/ids.ts';
+import type { DefinitionState } from '../plan/intake.ts';
 import type { Home, ObservedStreamJob, StreamJobAction, StreamJobEvent } from '../plan/stream-job.ts';
 import type { Fence } from './shards.ts';
 
@@ -6,6 +7,7 @@ import type { Fence } from './shards.ts';
 export interface StreamJobs {
   /** Whether they are there to be seen: their kind is installed and has been listed completely. */
   readonly available: boolean;
+  readonly definition: DefinitionState;
   /** Whether the cluster is proved to stamp who edits them. Never rejects for a fault of the cluster. */
   stampsAuthors(): Promise<boolean>;
   /** As the watch has it, our own writes included. */

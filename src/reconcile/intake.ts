@@ -105,6 +105,7 @@ export class StreamJobIntake {
       storeId: this.#deps.storeId,
       goal: progress.goal,
       object,
+      definition: turn.jobs.definition,
       base: (revision) => (progress.bases.has(revision) ? (progress.bases.get(revision) ?? null) : 'unread'),
     });
     try {
@@ -225,13 +226,18 @@ export class StreamJobIntake {
       return 'done';
     }
     const { job } = progress.goal;
+    let stored: Revision | null = null;
     try {
-      await this.#deps.store.write([{ job, content: { kind: 'spec', spec }, ...(base !== null && { base }) }], {
-        author: authorOf(object, await turn.jobs.stampsAuthors()),
-        source: 'kubectl',
-        reason: null,
-        idempotencyKey: `kubectl/${object.uid}/${object.generation}/${base ?? 'head'}`,
-      });
+      const [receipt] = await this.#deps.store.write(
+        [{ job, content: { kind: 'spec', spec }, ...(base !== null && { base }) }],
+        {
+          author: authorOf(object, await turn.jobs.stampsAuthors()),
+          source: 'kubectl',
+          reason: null,
+          idempotencyKey: `kubectl/${object.uid}/${object.generation}/${base ?? 'head'}`,
+        },
+      );
+      stored = receipt?.revision ?? null;
     } catch (error) {
       if (error instanceof StaleBaseError) {
         progress.goal = (await turn.reload()) ?? progress.goal;
@@ -244,7 +250,7 @@ export class StreamJobIntake {
     }
     this.#refused.delete(object.uid);
     progress.goal = (await turn.reload()) ?? progress.goal;
-    return 'next';
+    return progress.goal.layers.job.revision === stored ? written(progress) : 'next';
   }
 
   #note(object: ObservedStreamJob, problems: readonly string[], progress: Progress): void {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Goal, JobContent } from '../../../src/job/goal.ts';
 import { revision } from '../../../src/job/ids.ts';
 import type { JobSpec } from '../../../src/job/spec.ts';
-import { EDIT_REFUSED, type Intake, planIntake } from '../../../src/plan/intake.ts';
+import { EDIT_REFUSED, type Intake, planIntake, WHOLE_DEFINITION } from '../../../src/plan/intake.ts';
 import { finalizerOf, type ObservedStreamJob } from '../../../src/plan/stream-job.ts';
 import { goalOf, JOB_A, JOB_B, MINIMAL, OTHER_STORE, STORE, tombstoneOf } from '../../support/goals.ts';
 import { statusAt, streamJob } from '../../support/observed-stream-jobs.ts';
@@ -59,7 +59,12 @@ const CASES: readonly Case[] = [
   ['an edit is made from the revision that the status names', head, streamJob(NEWER, { generation: 2 }), 'submit'],
   ['content that is equal to the goal is no edit', moved, streamJob(NEWER, { generation: 2 }), 'nothing'],
   ['no status, no base: an edit on the head', head, streamJob(NEWER, { status: null, keepers: argo }), 'submit'],
-  ['what nobody but Bulkhead wrote is no edit, whatever the cluster dropped of it', head, streamJob(NEWER, { status: null }), 'writeBack'],
+  [
+    'what nobody but Bulkhead wrote is no edit, whatever the cluster dropped of it',
+    head,
+    streamJob(NEWER, { status: null }),
+    'writeBack',
+  ],
   ['no status, and nothing else: the object is adopted', head, streamJob(MINIMAL, { status: null }), 'nothing'],
   ['a base that is not the head has to be read', moved, streamJob(), 'readBase', 'unread'],
   ['a goal that moved on elsewhere is written back', moved, streamJob(), 'writeBack', spec(MINIMAL)],
@@ -136,21 +141,51 @@ const CASES: readonly Case[] = [
 
 for (const [reason, goal, object, expected, base = 'unread'] of CASES) {
   test(reason, () => {
-    assert.equal(planIntake({ storeId: STORE, goal, object, base: () => base }).do, expected);
+    assert.equal(
+      planIntake({ storeId: STORE, goal, object, base: () => base, definition: WHOLE_DEFINITION }).do,
+      expected,
+    );
   });
 }
 
 test('an overruled edit is named by its fields', () => {
   const object = streamJob(THIRD, { generation: 2 });
-  assert.deepEqual(planIntake({ storeId: STORE, goal: moved, object, base: () => spec(MINIMAL) }), {
-    do: 'writeBack',
-    spec: NEWER,
-    overruled: ['workers.replicas'],
-  });
+  assert.deepEqual(
+    planIntake({ storeId: STORE, goal: moved, object, base: () => spec(MINIMAL), definition: WHOLE_DEFINITION }),
+    {
+      do: 'writeBack',
+      spec: NEWER,
+      overruled: ['workers.replicas'],
+    },
+  );
 });
 
 test('an edit names its base', () => {
   const object = streamJob(THIRD, { generation: 2 });
-  const step = planIntake({ storeId: STORE, goal: head, object, base: () => 'unread' });
+  const step = planIntake({ storeId: STORE, goal: head, object, base: () => 'unread', definition: WHOLE_DEFINITION });
   assert.deepEqual(step, { do: 'submit', spec: THIRD, base: revision(1) });
+});
+
+const suspended = goalOf(NEWER);
+const older = { drops: ['spec.suspended'], hasDropped: true };
+const plan = (object: ObservedStreamJob, definition = older) =>
+  planIntake({ storeId: STORE, goal: suspended, object, base: () => 'unread', definition });
+
+test('what an older definition dropped of an object is no edit', () => {
+  assert.equal(plan(streamJob(MINIMAL)).do, 'nothing');
+});
+
+test('an edit under an older definition, which would lose a field of the goal, is refused', () => {
+  assert.equal(plan(streamJob(THIRD, { generation: 2 })).do, 'refuse');
+});
+
+test('with a newer definition the object gets back what it lost', () => {
+  assert.equal(plan(streamJob(MINIMAL), { drops: [], hasDropped: true }).do, 'writeBack');
+});
+
+test('a fraction that the CLI took is the same as its text, which Kubernetes wants', () => {
+  const limits = (cpu: string | number): JobSpec => ({ ...MINIMAL, workers: { resources: { limits: { cpu } } } });
+  const object = streamJob(limits('0.5'), { generation: 2 });
+  const input = { storeId: STORE, goal: goalOf(limits(0.5)), object, definition: WHOLE_DEFINITION };
+  assert.equal(planIntake({ ...input, base: () => 'unread' }).do, 'nothing');
 });

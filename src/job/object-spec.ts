@@ -1,4 +1,4 @@
-import type { JobSpec } from '../job/spec.ts';
+import type { JobSpec } from './spec.ts';
 
 type Resources = NonNullable<NonNullable<JobSpec['workers']>['resources']>;
 type ResourceList = NonNullable<Resources['requests']>;

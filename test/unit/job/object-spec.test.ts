@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { withQuantitiesAsText } from '../../../src/crd/quantities.ts';
+import { withQuantitiesAsText } from '../../../src/job/object-spec.ts';
 import { effectiveSpec } from '../../../src/job/defaults.ts';
 import { type JobSpec, jobSpecSchema } from '../../../src/job/spec.ts';
 import { specArbitrary } from '../../support/arbitrary.ts';
