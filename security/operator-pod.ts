@@ -8,7 +8,7 @@ import { podSecurityViolations } from './pods/oracle.ts';
 const containerSchema = z.looseObject({
   name: z.string(),
   securityContext: z
-    .looseObject({ readOnlyRootFilesystem: z.boolean().optional(), capabilities: z.unknown() })
+    .looseObject({ readOnlyRootFilesystem: z.boolean().optional() })
     .optional(),
   resources: z
     .looseObject({
@@ -85,9 +85,7 @@ async function run(): Promise<Outcome> {
   const insecure = all.flatMap(({ name, workload }, index) =>
     (verdicts[index] ?? []).map((what) => `${name}: ${workload.metadata.name}: ${what}`),
   );
-  const careless = rendered.flatMap(({ name, objects }) =>
-    workloadFindings(objects).map((what) => `${name}: ${what}`),
-  );
+  const careless = rendered.flatMap(({ name, objects }) => workloadFindings(objects).map((what) => `${name}: ${what}`));
   const none = all.length === 0 ? ['no installation has a pod'] : [];
   const findings = [...none, ...insecure, ...careless];
   return noFindings(findings, {

@@ -14,7 +14,11 @@ const CHECKOUT = fileURLToPath(new URL('..', import.meta.url));
 const SBOM = join(CHECKOUT, '.bulkhead/security/sbom.cdx.json');
 
 const dependencies = z.record(z.string(), z.string()).optional();
-const packageSchema = z.looseObject({ dependencies, devDependencies: dependencies, optionalDependencies: dependencies });
+const packageSchema = z.looseObject({
+  dependencies,
+  devDependencies: dependencies,
+  optionalDependencies: dependencies,
+});
 const lockSchema = z.looseObject({
   packages: z.record(
     z.string(),
@@ -86,7 +90,9 @@ export function imageFindings(dockerfile: string): string[] {
 }
 
 /** Go modules whose dependencies nobody has a sum of. */
-export const goFindings = (modules: readonly { readonly path: string; readonly mod: string; readonly sum: string }[]): string[] =>
+export const goFindings = (
+  modules: readonly { readonly path: string; readonly mod: string; readonly sum: string }[],
+): string[] =>
   modules.flatMap(({ path, mod, sum }) =>
     /^require\b/m.test(mod) && sum === '' ? [`${path} has no go.sum beside it`] : [],
   );

@@ -50,10 +50,15 @@ const DATABASE_SCENES: readonly Scene[] = [
   databaseScene('a wrong password', /refuses the password/, (password, { databaseUrl }) => ({
     DATABASE_URL: changed(databaseUrl, (url) => Object.assign(url, { password })),
   })),
-  databaseScene('a wrong password of the owner', /refuses the password/, (password, { databaseUrl }) => {
-    const wrong = changed(databaseUrl, (url) => Object.assign(url, { password }));
-    return { DATABASE_URL: wrong, DATABASE_ADMIN_URL: wrong };
-  }, ['migrate']),
+  databaseScene(
+    'a wrong password of the owner',
+    /refuses the password/,
+    (password, { databaseUrl }) => {
+      const wrong = changed(databaseUrl, (url) => Object.assign(url, { password }));
+      return { DATABASE_URL: wrong, DATABASE_ADMIN_URL: wrong };
+    },
+    ['migrate'],
+  ),
   databaseScene('a wrong PGPASSWORD', /refuses the password/, (PGPASSWORD, { databaseUrl }) => ({
     PGPASSWORD,
     DATABASE_URL: changed(databaseUrl, (url) => Object.assign(url, { password: '' })),
@@ -98,7 +103,9 @@ interface Api {
 
 /** An API server that answers everything so, after it has got our credentials. */
 async function answering(code: number, body: string, type = 'application/json'): Promise<Api> {
-  const server = createServer((_request, response) => void response.writeHead(code, { 'content-type': type }).end(body));
+  const server = createServer(
+    (_request, response) => void response.writeHead(code, { 'content-type': type }).end(body),
+  );
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   const address = server.address();
   if (address === null || typeof address !== 'object') throw new Error('the stub API server has no address');
@@ -190,7 +197,9 @@ const CLUSTER_SCENES: readonly Scene[] = [
 
 /** `quick` takes one of each kind. */
 export const scenes = (quick: boolean): readonly Scene[] =>
-  quick ? [DATABASE_SCENES[0], CLUSTER_SCENES[0]].filter((scene) => scene !== undefined) : [...DATABASE_SCENES, ...CLUSTER_SCENES];
+  quick
+    ? [DATABASE_SCENES[0], CLUSTER_SCENES[0]].filter((scene) => scene !== undefined)
+    : [...DATABASE_SCENES, ...CLUSTER_SCENES];
 
 /** What a scene let out; empty when it held. */
 export async function sceneFindings(scene: Scene, around: Surroundings): Promise<string[]> {

@@ -31,12 +31,34 @@ describe('a scene', () => {
     run: async ({ canaries }) => says(canaries.make('password')),
   });
   test('that keeps the secret to itself holds', async () => {
-    assert.deepEqual(await sceneFindings(scene(() => 'refuses it'), around()), []);
+    assert.deepEqual(
+      await sceneFindings(
+        scene(() => 'refuses it'),
+        around(),
+      ),
+      [],
+    );
   });
   test('that says it is found', async () => {
-    assert.match((await sceneFindings(scene((secret) => `refuses ${secret}`), around())).join(), /is said/);
+    assert.match(
+      (
+        await sceneFindings(
+          scene((secret) => `refuses ${secret}`),
+          around(),
+        )
+      ).join(),
+      /is said/,
+    );
   });
   test('that fails for another reason has shown nothing', async () => {
-    assert.match((await sceneFindings(scene(() => 'usage: …'), around())).join(), /another failure/);
+    assert.match(
+      (
+        await sceneFindings(
+          scene(() => 'usage: …'),
+          around(),
+        )
+      ).join(),
+      /another failure/,
+    );
   });
 });

@@ -30,7 +30,9 @@ const DEPENDENCIES = [
 const SBOM = { bomFormat: 'CycloneDX', components: COMPONENTS, dependencies: DEPENDENCIES };
 
 describe('the lock file', () => {
-  const withPackage = (parts: object) => ({ packages: { ...LOCK.packages, 'node_modules/x': { version: '1.0.0', ...parts } } });
+  const withPackage = (parts: object) => ({
+    packages: { ...LOCK.packages, 'node_modules/x': { version: '1.0.0', ...parts } },
+  });
   test('is complete', () => assert.deepEqual(lockFindings(PACKAGE, LOCK), []));
   test('a package without a sum is found', () => {
     assert.match(lockFindings(PACKAGE, withPackage({})).join(), /no integrity/);
@@ -59,7 +61,8 @@ describe('base images', () => {
     [`ARG BASE=node:24@${DIGEST}\nFROM \${BASE} AS a\nFROM a`, 0],
     ['FROM scratch', 0],
     ['FROM node:24', 1],
-    ['ARG BASE=node:24\nFROM ${BASE} AS a\nFROM a', 1], // biome-ignore lint/suspicious/noTemplateCurlyInString: a Dockerfile's own
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: a Dockerfile's own
+    ['ARG BASE=node:24\nFROM ${BASE} AS a\nFROM a', 1],
     ['ARG BASE\nFROM $BASE', 1],
     [`FROM node@${DIGEST.slice(0, -1)}`, 1],
   ];
@@ -76,7 +79,10 @@ test('a Go module with dependencies and no sums is found', () => {
 describe('the bill of materials', () => {
   test('lists what production needs and nothing that only developers do', () => {
     const { components, dependencies } = withoutDevelopment(SBOM, LOCK);
-    assert.deepEqual(components.map(({ name }) => name), ['pg', 'pg-types']);
+    assert.deepEqual(
+      components.map(({ name }) => name),
+      ['pg', 'pg-types'],
+    );
     assert.deepEqual(dependencies, [{ ref: 'bulkhead', dependsOn: ['pg@8.1.0'] }]);
     assert.deepEqual(sbomFindings(SBOM, LOCK), []);
   });
