@@ -27,7 +27,8 @@ export async function kubectlScene(stage: Stage): Promise<Finding[]> {
       return `${top.split('\n').length} lines`;
     }),
     await attempt('the author of an edit is the user of the API server', async () => {
-      const author = (await goal('page-latency'))?.layers.job.author ?? 'kubernetes-admin (not asked: no database at hand)';
+      const author =
+        (await goal('page-latency'))?.layers.job.author ?? 'kubernetes-admin (not asked: no database at hand)';
       assert.match(author, /^kubernetes/);
       return author;
     }),
@@ -46,7 +47,16 @@ export async function kubectlScene(stage: Stage): Promise<Finding[]> {
       return `revision ${(await goal('page-latency'))?.revision ?? 'not asked'}`;
     }),
     await attempt('kubectl get events tells of transitions', async () => {
-      const events = await kubectl('-n', 'ads', 'get', 'events', '--field-selector', 'reason=WorkersReady', '-o', 'name');
+      const events = await kubectl(
+        '-n',
+        'ads',
+        'get',
+        'events',
+        '--field-selector',
+        'reason=WorkersReady',
+        '-o',
+        'name',
+      );
       const count = events.split('\n').filter(Boolean).length;
       assert.ok(count > 0);
       return `${count} times WorkersReady`;

@@ -8,12 +8,7 @@ import { allBack, install, workersOf } from './install.ts';
 const REMAINING = ['ads/clicks-by-country', 'shop/orders-by-region'];
 
 /** Runs what loses something, and makes sure that everything is back and no goal changed. */
-async function lose(
-  what: string,
-  stage: Stage,
-  work: () => Promise<string>,
-  workersRunOn: boolean,
-): Promise<Finding> {
+async function lose(what: string, stage: Stage, work: () => Promise<string>, workersRunOn: boolean): Promise<Finding> {
   return attempt(what, async () => {
     const [goals, workers] = [await goalsOf(stage), await workersOf(stage)];
     const seen = await work();
