@@ -5,6 +5,7 @@ import { clusterId } from '../../../src/job/ids.ts';
 
 const OLD = clusterId('00000000-0000-4000-8000-000000000001');
 const NEW = clusterId('00000000-0000-4000-8000-000000000002');
+const UNTIL = new Date('2026-11-23T12:00:30.500Z');
 const cluster = (id = OLD, contextName = 'prod') => ({ id, contextName, server: 'https://one', caCertificate: 'ca' });
 
 const input = (parts: Partial<AdmissionInput>): AdmissionInput => ({
@@ -24,6 +25,12 @@ const CASES: readonly (readonly [situation: string, parts: Partial<AdmissionInpu
   ['another context is another cluster: a person decides', { found: cluster(NEW, 'staging') }, 'refuse'],
   ['while the old cluster answers, a person decides', { oldCluster: async () => 'answers' }, 'refuse'],
   ['where nobody can know of the old cluster, a person decides', { oldCluster: async () => 'unknown' }, 'refuse'],
+  [
+    'in a pod, a silence that has to last yet is waited for',
+    { oldCluster: async () => ({ silentUntil: UNTIL }) },
+    'wait',
+  ],
+  ['while replicas work in the old cluster, a person decides', { oldCluster: async () => 'connected' }, 'refuse'],
   ['where another store lives, a person decides', { otherStores: async () => true }, 'refuse'],
   ['a person has decided', { found: cluster(NEW, 'staging'), accepted: NEW }, 'adopt'],
   ['a decision for another cluster does not count', { found: cluster(NEW, 'staging'), accepted: OLD }, 'refuse'],
@@ -32,6 +39,14 @@ const CASES: readonly (readonly [situation: string, parts: Partial<AdmissionInpu
 for (const [situation, parts, kind] of CASES) {
   test(situation, async () => assert.equal((await admit(input(parts))).kind, kind));
 }
+
+test('waiting says for how long', async () => {
+  const waiting = await admit(input({ oldCluster: async () => ({ silentUntil: UNTIL }) }));
+  assert.match(
+    waiting.kind === 'wait' ? waiting.why : '',
+    /unless a replica connects to the former one until 12:00:30 UTC/,
+  );
+});
 
 test('a refusal says what to do', async () => {
   const refused = await admit(input({ oldCluster: async () => 'answers' }));
