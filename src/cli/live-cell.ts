@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import { decodeObject, listSchema } from '../cluster/decode.ts';
-import { createPath, objectPath } from '../cluster/paths.ts';
+import { createPath, objectPath, podsPath } from '../cluster/paths.ts';
 import type { Transport } from '../cluster/transport.ts';
+import { tierOf } from '../job/defaults.ts';
 import type { Goal } from '../job/goal.ts';
 import type { StoreId } from '../job/ids.ts';
-import { TIERS } from '../job/tier.ts';
+import { TIERS, type Tier } from '../job/tier.ts';
 import { cellPlace } from '../plan/names.ts';
 import {
   CELL_KIND_NAMES,
@@ -41,12 +42,26 @@ async function listItems(transport: Transport, path: string, query: Record<strin
   return listSchema.parse(await transport.call('GET', path, { query, timeoutMs: CALL_TIMEOUT_MS })).items ?? [];
 }
 
+/**
+ * What is found in one of the places of a cell. Who may look only where the job is now is not kept from that: the other
+ * place, which it may have come from, then shows nothing.
+ */
+async function within<T>(goal: Goal, tier: Tier, look: () => Promise<T[]>): Promise<T[]> {
+  try {
+    return await look();
+  } catch (error) {
+    const now = tierOf(goal.content) ?? 'namespace';
+    if (error instanceof ClusterError && error.kind === 'forbidden' && tier !== now) return [];
+    throw error;
+  }
+}
+
 /** The pods of a job, as the API server has them, in both places in which they may be. @throws ClusterError */
 export async function listPods(transport: Transport, storeId: StoreId, goal: Goal): Promise<RawPod[]> {
   const labelSelector = `${LABELS.jobId}=${goal.job.id}`;
-  const places = TIERS.map((tier) => cellPlace(storeId, goal.job, tier).namespace);
+  const pathIn = (tier: Tier) => podsPath(cellPlace(storeId, goal.job, tier).namespace);
   const items = await Promise.all(
-    places.map((namespace) => listItems(transport, `/api/v1/namespaces/${namespace}/pods`, { labelSelector })),
+    TIERS.map((tier) => within(goal, tier, () => listItems(transport, pathIn(tier), { labelSelector }))),
   );
   return items.flat().map((item) => podSchema.parse(item));
 }
@@ -80,8 +95,8 @@ async function readOwn(transport: Transport, storeId: StoreId, goal: Goal): Prom
  */
 export async function observeCell(transport: Transport, storeId: StoreId, goal: Goal): Promise<CellObservation> {
   const [own, shared, pods] = await Promise.all([
-    readOwn(transport, storeId, goal),
-    readShared(transport, storeId, goal),
+    within(goal, 'namespace', () => readOwn(transport, storeId, goal)),
+    within(goal, 'shared', () => readShared(transport, storeId, goal)),
     listPods(transport, storeId, goal),
   ]);
   return {

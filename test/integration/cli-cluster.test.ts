@@ -49,6 +49,12 @@ const text =
     void response.end(body);
 const refuse = (code: number, message: string): Answer => json({ kind: 'Status', code, message }, code);
 
+/** A collection is empty, also in a namespace that is not there; a single object is not there. */
+const otherwise = ({ pathname }: URL): Answer =>
+  /\/(pods|serviceaccounts|networkpolicies|deployments|poddisruptionbudgets|services)$/.test(pathname)
+    ? list()
+    : refuse(404, 'the server could not find the requested resource');
+
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const url = new URL(request.url ?? '/', 'http://stub');
   asked.push(`${request.method} ${url.pathname}${url.search}`);
@@ -57,7 +63,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   const path = Object.keys(answers)
     .filter((prefix) => url.pathname.startsWith(prefix))
     .sort((a, b) => b.length - a.length)[0];
-  (answers[path ?? ''] ?? refuse(404, 'the server could not find the requested resource'))(url, response, body);
+  (answers[path ?? ''] ?? otherwise(url))(url, response, body);
 }
 
 before(async () => {
