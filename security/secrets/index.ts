@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { testDatabase } from '../../test/support/postgres.ts';
 import { noFindings, type Options, type Outcome, type SecurityCheck } from '../check.ts';
 import { Canaries } from './canaries.ts';
+import { liveFindings, liveTexts } from './live.ts';
 import { sceneFindings, scenes } from './scenes.ts';
 
 async function run({ quick }: Options): Promise<Outcome> {
@@ -15,11 +16,13 @@ async function run({ quick }: Options): Promise<Outcome> {
     await using database = await testDatabase();
     const around = { canaries, databaseUrl: database.url, folder };
     for (const scene of chosen) findings.push(...(await sceneFindings(scene, around)));
+    // A real operator on a real cluster takes its time.
+    if (!quick) findings.push(...liveFindings(await liveTexts({ canaries, folder }), canaries));
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
   return noFindings(findings, {
-    figure: `${canaries.count} canaries, ${chosen.length} failing commands; ${findings.length} findings`,
+    figure: `${canaries.count} canaries, ${chosen.length} failing commands${quick ? '' : ', a live operator'}; ${findings.length} findings`,
     limit: '0 canaries in anything that is said',
     detail: { scenes: chosen.map(({ what }) => what) },
   });

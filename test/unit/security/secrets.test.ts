@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Canaries } from '../../../security/secrets/canaries.ts';
+import { liveFindings } from '../../../security/secrets/live.ts';
 import { type Scene, sceneFindings } from '../../../security/secrets/scenes.ts';
 
 describe('a secret is found however it is written', () => {
@@ -60,5 +61,26 @@ describe('a scene', () => {
       ).join(),
       /another failure/,
     );
+  });
+});
+
+describe('a live operator', () => {
+  const canaries = new Canaries();
+  const secret = canaries.make('the password of the database');
+  const texts = new Map([
+    ['health and metrics', 'bulkhead_x 1'],
+    ['the log of the operator', 'watching the cluster; refuses the password'],
+    ['the tables of the store', 'secretKeyRef'],
+    ['objects in the cluster', 'secretKeyRef'],
+  ]);
+  test('that says no secret holds', () => assert.deepEqual(liveFindings(texts, canaries), []));
+  test('that says one is found, with the place', () => {
+    const leaking = new Map([...texts, ['bulkhead get', `password=${secret}`]]);
+    assert.deepEqual(liveFindings(leaking, canaries), ['bulkhead get: the password of the database is said']);
+  });
+  test('that was not read, or had no trouble, has shown nothing', () => {
+    assert.equal(liveFindings(new Map(), canaries).length, 5);
+    const calm = new Map([...texts, ['the log of the operator', 'watching the cluster']]);
+    assert.match(liveFindings(calm, canaries).join(), /nothing was tried/);
   });
 });
