@@ -108,6 +108,7 @@ export class Operator {
         ...(options.namespaces && { namespaces: options.namespaces }),
         registry: store,
         speaker: () => this.#shards.fence(SPEAKER_SHARD),
+        replicasOf: async (id) => (await store.replicas()).filter((it) => it.alive && it.clusterId === id).length,
         calls: this.#signals.calls,
       },
       this.#keeperHandlers(),
@@ -237,8 +238,7 @@ export class Operator {
         this.#refused = why;
         this.#activation.refused(identity.id, { reason: 'ClusterChanged', why });
       },
-      onUndecided: (identity) => {
-        const why = `the replica that owns shard 0 has to take in cluster ${identity.id} first`;
+      onUndecided: (identity, why) => {
         if (this.#undecided !== why) this.#log.info({ context: identity.contextName }, why);
         this.#undecided = why;
       },
