@@ -37,6 +37,8 @@ interface Plan {
   readonly steps: readonly Planned[];
   readonly cells: readonly Found[];
   readonly keepalive: readonly Found[];
+  /** Which of the two files brings back what was here. */
+  readonly installFile: string;
   readonly text: string;
 }
 
@@ -69,7 +71,8 @@ async function makePlan(context: Context, options: UninstallOptions): Promise<Pl
     '  an operator outside the cluster (bulkhead run) is not stopped by this: stop it yourself',
     '',
   ].join('\n');
-  return { steps: going, cells, keepalive, text };
+  const installFile = postgres.length > 0 ? 'install-dev.yaml' : 'install.yaml';
+  return { steps: going, cells, keepalive, installFile, text };
 }
 
 const cellsText = (cells: readonly Found[], isKept: boolean): string =>
@@ -96,7 +99,7 @@ export async function uninstall(context: Context, options: UninstallOptions): Pr
   sayKept(plan);
   say(
     'Bulkhead is uninstalled. The goals are in Postgres as they were: install again with the same database ' +
-      '(kubectl apply --server-side -f install.yaml) and every job comes back.',
+      `(kubectl apply --server-side -f ${plan.installFile}) and every job comes back.`,
   );
 }
 
