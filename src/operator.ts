@@ -313,8 +313,9 @@ export class Operator {
         { name: 'store', reason: store },
         { name: 'cluster', reason: cluster },
         { name: 'shards', reason: hindrance },
+        { name: 'streamjobs', reason: this.#session?.streamJobs.hindrance ?? null },
       ],
-      notes: [],
+      notes: this.#session?.streamJobs.notes ?? [],
     };
   }
 }
