@@ -10,6 +10,8 @@ export interface Options {
   readonly audit: readonly string[];
   /** Whom an audit log must speak of, as the API server names them. */
   readonly user: string;
+  /** The folder below manifests/ by which the operator of the audit logs was installed. */
+  readonly installation: string;
 }
 
 /** One thing that must hold, shown on real inputs and by a judge that is not ours wherever there is one. */

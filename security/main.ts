@@ -3,7 +3,7 @@ import { machine } from '../bench/result.ts';
 import { duration } from '../test/cluster/progress.ts';
 import type { Options, SecurityCheck } from './check.ts';
 import { SECURITY_CHECKS } from './index.ts';
-import { OPERATOR_ACCOUNT } from './rbac/index.ts';
+import { OPERATOR_ACCOUNT, USUAL_INSTALLATION } from './rbac/index.ts';
 import { type Result, resultLines, runCheck } from './run.ts';
 
 /** `npm run security -- [NAME…]`: shows what Bulkhead promises about abuse. Exit 1 where something does not hold. */
@@ -43,6 +43,7 @@ const program = new Command('security')
   .addOption(new Option('--quick', 'fewer inputs: a minute').default(false))
   .addOption(new Option('--audit <files...>', 'audit logs of a whole end-to-end run, for rbac').default([]))
   .addOption(new Option('--user <name>', 'whom the audit logs call Bulkhead').default(OPERATOR_ACCOUNT))
+  .addOption(new Option('--installation <folder>', 'how it was installed there').default(USUAL_INSTALLATION))
   .addOption(new Option('--list', 'only say what there is'))
   .action(async (names: readonly string[], { list, ...options }: CommandOptions) => {
     const checks = chosen(names);

@@ -35,9 +35,19 @@ export function compare(granted: readonly Right[], requests: readonly Request[])
   };
 }
 
+/** Rights that differ in their verb alone, as one text: `get, patch configmaps fence in bulkhead-system`. */
+function grouped(rights: readonly Right[]): string[] {
+  const verbs = new Map<string, string[]>();
+  for (const right of rights) {
+    const what = rightText({ ...right, verb: '' }).trim();
+    verbs.set(what, [...(verbs.get(what) ?? []), right.verb]);
+  }
+  return [...verbs].map(([what, some]) => `${some.join(', ')} ${what}`);
+}
+
 /** Sentences; empty when rights and use are the same. */
 export const comparisonFindings = ({ neverUsed, notGranted, grantedTwice }: Comparison): string[] => [
-  ...neverUsed.map((right) => `${rightText(right)} is granted and was never used`),
-  ...notGranted.map((right) => `${rightText(right)} was asked for and is not granted`),
-  ...grantedTwice.map((right) => `${rightText(right)} is granted twice`),
+  ...grouped(neverUsed).map((rights) => `granted and never used: ${rights}`),
+  ...grouped(notGranted).map((rights) => `asked for and not granted: ${rights}`),
+  ...grouped(grantedTwice).map((rights) => `granted twice: ${rights}`),
 ];

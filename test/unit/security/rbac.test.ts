@@ -158,15 +158,21 @@ describe('granted and used are compared both ways', () => {
   });
   test('a right that was never used is found', () => {
     assert.deepEqual(findings([right('get', 'pods'), right('list', 'pods')], [used('get', 'pods')]), [
-      'list pods is granted and was never used',
+      'granted and never used: list pods',
+    ]);
+  });
+  test('rights that differ in their verb alone are told together', () => {
+    assert.deepEqual(findings([right('get', 'pods'), right('list', 'pods'), right('get', 'nodes')], []), [
+      'granted and never used: get, list pods',
+      'granted and never used: get nodes',
     ]);
   });
   test('a right that was asked for in vain is found once, whatever it was asked for', () => {
     const vain = [used('get', 'pods', { name: 'a' }, false), used('get', 'pods', { name: 'b' }, false)];
-    assert.deepEqual(findings([], vain), ['get pods was asked for and is not granted']);
+    assert.deepEqual(findings([], vain), ['asked for and not granted: get pods']);
   });
   test('what was allowed by rights from elsewhere is found', () => {
-    assert.deepEqual(findings([], [used('list', 'nodes')]), ['list nodes was asked for and is not granted']);
+    assert.deepEqual(findings([], [used('list', 'nodes')]), ['asked for and not granted: list nodes']);
   });
   test('what everybody may do who has logged in needs no right', () => {
     const review = used('create', 'selfsubjectaccessreviews', { group: 'authorization.k8s.io' });
@@ -177,7 +183,7 @@ describe('granted and used are compared both ways', () => {
     const rights = [right('get', 'pods'), right('get', 'pods', { namespace: 'a' }), right('get', 'pods')];
     assert.deepEqual(
       findings(rights, [used('get', 'pods', { namespace: 'a' })]).filter((text) => text.includes('twice')),
-      ['get pods in a is granted twice', 'get pods is granted twice'],
+      ['granted twice: get pods in a', 'granted twice: get pods'],
     );
   });
 });
