@@ -7,9 +7,7 @@ import { podSecurityViolations } from './pods/oracle.ts';
 
 const containerSchema = z.looseObject({
   name: z.string(),
-  securityContext: z
-    .looseObject({ readOnlyRootFilesystem: z.boolean().optional() })
-    .optional(),
+  securityContext: z.looseObject({ readOnlyRootFilesystem: z.boolean().optional() }).optional(),
   resources: z
     .looseObject({
       requests: z.record(z.string(), z.unknown()).optional(),

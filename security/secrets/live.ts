@@ -34,7 +34,7 @@ async function kubectlOn(cluster: LocalCluster): Promise<Kubectl> {
 }
 
 /** The operator's account with its rights and no more, as an installation makes it. @returns its kubeconfig */
-async function operatorKubeconfig(cluster: LocalCluster, kubectl: Kubectl, around: Around): Promise<string> {
+async function operatorKubeconfig(kubectl: Kubectl, around: Around): Promise<string> {
   const { objects } = await renderManifests('overlays/production');
   const access = objects.filter(({ kind }) => ACCESS.test(kind)).map((object) => stringify(object));
   await kubectl(['apply', '--server-side', '--force-conflicts', '-f', '-'], access.join('---\n'));
@@ -105,7 +105,10 @@ async function dump({ superuserUrl }: TestDatabase): Promise<string> {
   const rows = await Promise.all(
     tables.map(({ name }) => sql<{ row: string }>(superuserUrl, `select t::text as row from ${name} t`)),
   );
-  return rows.flat().map(({ row }) => row).join('\n');
+  return rows
+    .flat()
+    .map(({ row }) => row)
+    .join('\n');
 }
 
 const CLUSTER_KINDS = 'namespaces,deployments,serviceaccounts,pods,events,configmaps,networkpolicies,streamjobs';
@@ -118,7 +121,7 @@ export async function liveTexts(around: Around): Promise<ReadonlyMap<string, str
   const kubectl = await kubectlOn(cluster);
   const database = cleanup.use(await testDatabase());
   const login = await makeLogin(database, around.canaries);
-  const KUBECONFIG = await operatorKubeconfig(cluster, kubectl, around);
+  const KUBECONFIG = await operatorKubeconfig(kubectl, around);
   const env = { DATABASE_URL: login.url, KUBECONFIG };
   const port = await findFreePort();
   const args = ['src/cli/main.ts', 'run', '--yes', '--debug', '--health-address', `127.0.0.1:${port}`];
