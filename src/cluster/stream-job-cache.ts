@@ -55,9 +55,13 @@ export class StreamJobCache {
     return true;
   }
 
-  clear(): void {
-    this.#byName.clear();
-    this.#byUid.clear();
+  /** Forgets what lies in this namespace, or (null) everywhere, without a word: it is out of sight, not gone. */
+  clear(namespace: string | null): void {
+    for (const [name, { job, uid }] of this.#byName) {
+      if (namespace !== null && job.tenant !== namespace) continue;
+      this.#byName.delete(name);
+      this.#byUid.delete(uid);
+    }
   }
 
   /** @param namespace whose objects the source lists; null where it lists all */

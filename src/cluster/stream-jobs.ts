@@ -42,6 +42,8 @@ export class KubernetesStreamJobs implements StreamJobs {
   #absent: string | null = 'they have not been listed yet';
   /** The kind is being deleted, with all its objects. */
   #isEnding = false;
+  /** Namespaces of ours that we may not look into. */
+  readonly #hidden = new Set<string>();
   #round = new AbortController();
   #drops: readonly string[] = [];
   #hasDropped = false;
@@ -54,8 +56,10 @@ export class KubernetesStreamJobs implements StreamJobs {
     this.#pending = new Set(this.#scopes);
   }
 
-  get available(): boolean {
-    return this.#absent === null;
+  sees(tenant: string): boolean {
+    const { namespaces } = this.#options;
+    const isServed = namespaces === null || (namespaces.includes(tenant) && !this.#hidden.has(tenant));
+    return this.#absent === null && isServed;
   }
 
   /** Once proved, it is believed until the kind goes; what could not be proved may come to hold, so it is tried again. */
@@ -162,15 +166,31 @@ export class KubernetesStreamJobs implements StreamJobs {
       const round = AbortSignal.any([signal, this.#round.signal]);
       try {
         const source = { path: streamJobsPath(namespace), labelSelector: '', sink: this.cache.sink(namespace) };
-        const onSynced = () => void this.#listed(namespace, settled);
+        const onSynced = () => void this.#shown(namespace, settled);
         await reflect(this.#transport, { ...source, onSynced }, round);
       } catch (error) {
         if (!(error instanceof ClusterError) || (error.kind !== 'gone' && error.kind !== 'forbidden')) throw error;
-        this.#lost(namespace, error);
-        settled();
+        if (error.kind === 'forbidden' && namespace !== null) await this.#hide(namespace, settled);
+        else {
+          this.#lost(namespace, error);
+          settled();
+        }
         await sleep(ABSENT_PAUSE_MS, undefined, { signal }).catch(() => undefined);
       }
     }
+  }
+
+  async #shown(namespace: string | null, settled: () => void): Promise<void> {
+    const isBack = namespace !== null && this.#hidden.delete(namespace);
+    await this.#listed(namespace, settled);
+    if (isBack && this.#absent === null) this.#options.onAvailable();
+  }
+
+  /** The others go on without it. */
+  async #hide(namespace: string, settled: () => void): Promise<void> {
+    this.#hidden.add(namespace);
+    this.cache.clear(namespace);
+    await this.#listed(namespace, settled);
   }
 
   async #listed(namespace: string | null, settled: () => void): Promise<void> {
@@ -217,7 +237,7 @@ export class KubernetesStreamJobs implements StreamJobs {
       error.kind === 'gone'
         ? 'StreamJobs are not installed in the cluster, so kubectl is no way in; to install them: kubectl apply --server-side -f install.yaml'
         : `StreamJobs may not be read, so kubectl is no way in: ${error.message}`;
-    this.cache.clear();
+    this.cache.clear(null);
   }
 
   async #refresh(action: Exclude<StreamJobAction, { do: 'makeNamespace' }>): Promise<void> {

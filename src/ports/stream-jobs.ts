@@ -5,8 +5,8 @@ import type { Fence } from './shards.ts';
 
 /** What the rest of Bulkhead asks of the StreamJobs in a cluster. */
 export interface StreamJobs {
-  /** Whether they are there to be seen: their kind is installed and has been listed completely. */
-  readonly available: boolean;
+  /** Whether a tenant's are there to be seen: their kind is installed, has been listed completely, and may be read there. */
+  sees(tenant: string): boolean;
   readonly definition: DefinitionState;
   /** Whether the cluster is proved to stamp who edits them. Never rejects for a fault of the cluster. */
   stampsAuthors(): Promise<boolean>;

@@ -47,13 +47,12 @@ export class StreamJobSide {
   /** null while StreamJobs are not there to be seen. @throws StoreError */
   async takeIn(goal: Goal, fence: () => Fence | null, reload: () => Promise<Goal | null>): Promise<TakenIn | null> {
     const { jobs } = this.#deps;
-    return jobs.available ? this.#intake.takeIn({ jobs, goal, fence, reload }) : null;
+    return jobs.sees(goal.job.tenant) ? this.#intake.takeIn({ jobs, goal, fence, reload }) : null;
   }
 
   /** A key without a goal may be a StreamJob that is new. @throws StoreError | ClusterError */
   async welcome(id: JobId, fence: () => Fence | null): Promise<Welcome> {
     const { jobs } = this.#deps;
-    if (!jobs.available) return 'nobody';
     try {
       return await this.#newcomers.welcome(jobs, id, fence);
     } catch (error) {
@@ -66,7 +65,7 @@ export class StreamJobSide {
   /** @returns what kept it from being shown; null when nothing did */
   async show({ goal, status, events }: Shown, taken: TakenIn, fence: Fence): Promise<ClusterError | null> {
     const { jobs, storeId, log } = this.#deps;
-    if (!jobs.available) return null;
+    if (!jobs.sees(goal.job.tenant)) return null;
     return publish({ storeId, jobs, goal, status, taken, events, fence, mark: markOf, log });
   }
 }
