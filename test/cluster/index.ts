@@ -5,6 +5,7 @@
 import { installAdmission } from './admission.ts';
 import type { ControlPlaneCluster, ControlPlaneOptions } from './control-plane/index.ts';
 import type { KindCluster, KindOptions } from './kind/index.ts';
+import { DEFAULT_KIND_NAME } from './kind/naming.ts';
 import type { ClusterKind, ClusterStatus } from './types.ts';
 
 export { installAdmission } from './admission.ts';
@@ -15,7 +16,7 @@ export type { ClusterKind, ClusterStatus, LocalCluster } from './types.ts';
 export type Cluster = KindCluster | ControlPlaneCluster;
 
 /** The name of a cluster when none is given: what the demo, most tests and `npm run cluster` share. */
-export const DEFAULT_NAMES: Record<ClusterKind, string> = { kind: 'bulkhead', 'control-plane': 'control-plane' };
+export const DEFAULT_NAMES: Record<ClusterKind, string> = { kind: DEFAULT_KIND_NAME, 'control-plane': 'control-plane' };
 
 /**
  * Makes a cluster that answers, or takes the one of that name that is there, repairing what is dead in it. Progress
