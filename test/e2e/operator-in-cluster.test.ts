@@ -192,21 +192,18 @@ describe('the operator in a cluster', { timeout: 10 * 60_000 }, () => {
     await writeFile(join(WORK_DIR, 'kustomization.yaml'), stringify(kustomization));
   }
 
-  /** As manifests/base/kustomization.yaml says. */
+  /** As manifests/overlays/production says. */
   async function install(databaseUrl: string): Promise<void> {
     const url = new URL(databaseUrl);
     url.hostname = cluster.hostAddress;
     // The embedded server has no certificate.
     url.searchParams.set('sslmode', 'disable');
-    await kubectl('apply', '--server-side', '--force-conflicts', '-k', 'manifests/admission');
+    await kubectl('apply', '--server-side', '-k', WORK_DIR);
     await kubectl('-n', SYSTEM, 'create', 'secret', 'generic', 'bulkhead-database', `--from-literal=url=${url.href}`);
-    await kubectl('apply', '-k', WORK_DIR);
   }
 
   async function uninstall(): Promise<void> {
-    // The fence stays: it belongs to the cluster, not to one operator.
-    await kubectl('delete', '-k', WORK_DIR, '--ignore-not-found');
-    await kubectl('-n', SYSTEM, 'delete', 'secret', 'bulkhead-database', '--ignore-not-found');
+    await bulkhead('uninstall', '--yes');
   }
 
   async function available(): Promise<void> {
