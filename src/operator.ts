@@ -78,7 +78,10 @@ export class Operator {
     this.#shards = this.#shardKeeper();
     this.#feed = new GoalFeed(store, {
       onChanged: this.#changed,
-      onPlatform: (tenant) => this.#controller.wakeTenant(tenant),
+      onPlatform: async (tenant) => {
+        await this.#controller.wakeTenant(tenant);
+        this.#wakeNewcomers(tenant);
+      },
       onEverything: () => this.#controller.wakeEverything(),
     });
     this.#controller = new Controller({
@@ -244,13 +247,23 @@ export class Operator {
       },
       onAdopted: (identity, why) => this.#log.info({ cluster: identity.id }, `cluster taken in: ${why}`),
       onChange: ({ namespace, jobId: labelled }) => this.#controller.wakeNamespace(namespace, parseJobId(labelled)),
-      onStreamJob: (object) => {
-        const key = this.#keyOf(object);
-        if (key) this.#controller.hint(key);
-      },
+      onStreamJob: this.#onStreamJob,
       onStreamJobs: () => void this.#controller.wakeEverything().catch(this.#storeTrouble),
     };
   }
+
+  /** A limit that refused them may have gone. */
+  #wakeNewcomers(tenant: string | null): void {
+    for (const object of this.#session?.streamJobs.cache.all() ?? []) {
+      const isConcerned = tenant === null || object.job.tenant === tenant;
+      if (isConcerned && statusJob(object, this.#options.store.storeId) === null) this.#onStreamJob(object);
+    }
+  }
+
+  readonly #onStreamJob = (object: ObservedStreamJob): void => {
+    const key = this.#keyOf(object);
+    if (key) this.#controller.hint(key);
+  };
 
   /** The job that a StreamJob is of; before there is one, its UID stands for it. */
   #keyOf(object: ObservedStreamJob): JobId | null {

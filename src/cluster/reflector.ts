@@ -31,6 +31,8 @@ export interface ReflectorSink {
 export interface ReflectorOptions {
   readonly path: string;
   readonly labelSelector: string;
+  /** Objects in one answer; left out: {@link PAGE_SIZE}. */
+  readonly pageSize?: number;
   readonly sink: ReflectorSink;
   readonly onSynced: () => void;
 }
@@ -115,7 +117,7 @@ async function list(transport: Transport, options: ReflectorOptions, signal: Abo
   do {
     const query = {
       labelSelector: options.labelSelector,
-      limit: String(PAGE_SIZE),
+      limit: String(options.pageSize ?? PAGE_SIZE),
       ...(next !== undefined && { continue: next }),
     };
     const page = listSchema.parse(await transport.call('GET', options.path, { query, signal }));

@@ -1,4 +1,4 @@
-import { type JobName, jobName } from '../job/ids.ts';
+import { type JobId, type JobName, jobName } from '../job/ids.ts';
 import type { ObservedStreamJob } from '../plan/stream-job.ts';
 import { isNewer } from './decode.ts';
 import type { ReflectorSink } from './reflector.ts';
@@ -20,6 +20,10 @@ export class StreamJobCache {
 
   withUid(uid: string): ObservedStreamJob | null {
     return this.#byUid.get(uid) ?? null;
+  }
+
+  ofStatus(job: JobId): ObservedStreamJob | null {
+    return [...this.#byName.values()].find(({ status }) => status?.jobId === job) ?? null;
   }
 
   all(): Iterable<ObservedStreamJob> {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { JobName } from '../job/ids.ts';
+import { LABEL_PREFIX } from '../plan/objects.ts';
 import type { ObservedStreamJob, StreamJobStatus } from '../plan/stream-job.ts';
 import { keepersOf, lastManagerOf, managedFieldsSchema } from './managed-fields.ts';
 
@@ -20,6 +21,7 @@ const statusSchema = z.object({
   jobId: z.string().optional(),
   revision: z.number().optional(),
   specRevision: z.number().optional(),
+  specHash: z.string().optional(),
   phase: z.string(),
   workers: z.string().default(''),
   replicas: count,
@@ -41,7 +43,6 @@ const objectSchema = z.looseObject({
     generation: z.number().default(1),
     deletionTimestamp: z.string().optional(),
     finalizers: z.array(z.string()).default([]),
-    labels: z.record(z.string(), z.string()).default({}),
     annotations: z.record(z.string(), z.string()).default({}),
     managedFields: managedFieldsSchema,
   }),
@@ -66,8 +67,11 @@ export function decodeStreamJob(raw: unknown): ObservedStreamJob {
     generation: metadata.generation,
     isDeleting: metadata.deletionTimestamp !== undefined,
     finalizers: metadata.finalizers,
-    labels: metadata.labels,
-    annotations: metadata.annotations,
+    // kubectl keeps a copy of the whole object in one of its own.
+    annotations: Object.fromEntries(
+      Object.entries(metadata.annotations).filter(([key]) => key.startsWith(LABEL_PREFIX)),
+    ),
+    isAnnotated: Object.keys(metadata.annotations).length > 0,
     spec,
     status: decodeStatus(status),
     keepers: keepersOf(metadata.managedFields),

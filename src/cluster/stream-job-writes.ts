@@ -31,7 +31,7 @@ const asSeen = ({ resourceVersion }: ObservedStreamJob): Operation => ({
 });
 
 function annotate(object: ObservedStreamJob, annotations: Readonly<Record<string, string>>): Operation[] {
-  if (Object.keys(object.annotations).length === 0) {
+  if (!object.isAnnotated) {
     return [{ op: 'add', path: '/metadata/annotations', value: annotations }];
   }
   return Object.entries(annotations).map(([key, value]) => ({
@@ -89,7 +89,10 @@ export class StreamJobWrites {
         return this.#patch(object, [{ op: 'add', path: '/status', value: status }], '/status');
       }
       case 'discard':
-        await this.#discard(action.object, finalizer, annotations);
+        await this.#discard(action.object, [
+          ...annotate(action.object, annotations),
+          setFinalizers(others(action.object, finalizer)),
+        ]);
         return null;
       case 'makeNamespace': {
         const body = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: action.name } };
@@ -108,16 +111,8 @@ export class StreamJobWrites {
   }
 
   /** Our finalizer goes first: an object that still has it would be taken for deleted by somebody who means it. */
-  async #discard(
-    object: ObservedStreamJob,
-    finalizer: string,
-    annotations: Readonly<Record<string, string>>,
-  ): Promise<void> {
-    const marked = {
-      ...annotations,
-      [STREAM_JOB_ANNOTATIONS.deleting]: annotations[STREAM_JOB_ANNOTATIONS.writtenBy] ?? '',
-    };
-    const answer = await this.#patch(object, [...annotate(object, marked), setFinalizers(others(object, finalizer))]);
+  async #discard(object: ObservedStreamJob, operations: readonly Operation[]): Promise<void> {
+    const answer = await this.#patch(object, operations);
     const { resourceVersion } = (answer as { metadata: { resourceVersion: string } }).metadata;
     const preconditions = { uid: object.uid, resourceVersion };
     const body = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions };

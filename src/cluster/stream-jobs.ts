@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { missingFields } from '../crd/missing.ts';
-import type { JobName, StoreId } from '../job/ids.ts';
+import type { JobId, JobName, StoreId } from '../job/ids.ts';
 import { API_VERSION, KIND } from '../job/spec.ts';
 import type { DefinitionState } from '../plan/intake.ts';
 import { MANAGER } from '../plan/objects.ts';
@@ -20,6 +20,8 @@ import type { Transport } from './transport.ts';
 const ABSENT_PAUSE_MS = 5_000;
 /** A watch of a kind that is being deleted may never end and never tell: it is listed anew this often. */
 const ENDING_PAUSE_MS = 2_000;
+/** People decide how large they are, up to 1.5 MB each. */
+const PAGE_SIZE = 50;
 const NOTE_MAX = 1_024;
 
 export interface StreamJobsOptions {
@@ -62,14 +64,14 @@ export class KubernetesStreamJobs implements StreamJobs {
     return this.#absent === null && isServed;
   }
 
-  /** Once proved, it is believed until the kind goes; what could not be proved may come to hold, so it is tried again. */
+  /** Proved anew for each edit, of which there are few: a policy can be taken away, and one API server can lag. */
   async stampsAuthors(): Promise<boolean> {
-    if (this.#authorsAreStamped) return true;
     try {
       this.#authorsAreStamped = await stampsAuthors(this.#transport);
     } catch (error) {
       // Names that cannot be proved are said to be unverified; a connection that is lost shows itself elsewhere.
       if (!(error instanceof ClusterError)) throw error;
+      this.#authorsAreStamped = false;
     }
     return this.#authorsAreStamped;
   }
@@ -100,6 +102,10 @@ export class KubernetesStreamJobs implements StreamJobs {
 
   withUid(uid: string): ObservedStreamJob | null {
     return this.cache.withUid(uid);
+  }
+
+  ofStatus(job: JobId): ObservedStreamJob | null {
+    return this.cache.ofStatus(job);
   }
 
   async home(tenant: string): Promise<Home> {
@@ -165,7 +171,8 @@ export class KubernetesStreamJobs implements StreamJobs {
     while (!signal.aborted) {
       const round = AbortSignal.any([signal, this.#round.signal]);
       try {
-        const source = { path: streamJobsPath(namespace), labelSelector: '', sink: this.cache.sink(namespace) };
+        const path = streamJobsPath(namespace);
+        const source = { path, labelSelector: '', pageSize: PAGE_SIZE, sink: this.cache.sink(namespace) };
         const onSynced = () => void this.#shown(namespace, settled);
         await reflect(this.#transport, { ...source, onSynced }, round);
       } catch (error) {

@@ -67,6 +67,9 @@ export const statusSchema: Structural = {
       'The newest revision of the goal, of whatever layer, that this status speaks of. `bulkhead history` lists them.',
     ),
     specRevision: number('The revision of layer `job` that `spec` holds. An edit of `spec` is taken as made from it.'),
+    specHash: text(
+      'SHA-256 of what that revision says: a store that was restored may have another one of that number.',
+    ),
     phase: text(`The state of the job in one word; the conditions say why. ${listed(PHASES)}.`),
     workers: text('How many workers are ready, of how many that should be: "2/3".'),
     replicas: count('How many workers there are. `kubectl scale` and autoscalers read it.'),

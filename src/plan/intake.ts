@@ -1,4 +1,4 @@
-import { canonicalJson } from '../job/canonical.ts';
+import { canonicalJson, contentHash } from '../job/canonical.ts';
 import { checkObject } from '../job/check-object.ts';
 import type { Goal, JobContent, JobRevision } from '../job/goal.ts';
 import type { Revision, StoreId } from '../job/ids.ts';
@@ -6,14 +6,7 @@ import { changedFields, keptAmong, overlap } from '../job/keepers.ts';
 import { withQuantitiesAsText } from '../job/object-spec.ts';
 import type { JobSpec } from '../job/spec.ts';
 import type { FieldKeeper } from '../job/status.ts';
-import {
-  isClaimed,
-  isOthers,
-  type ObservedStreamJob,
-  STREAM_JOB_ANNOTATIONS,
-  specRevisionOf,
-  statusJob,
-} from './stream-job.ts';
+import { isClaimed, isOthers, type ObservedStreamJob, specRevisionOf, statusJob } from './stream-job.ts';
 
 export interface IntakeInput {
   readonly storeId: StoreId;
@@ -83,9 +76,7 @@ export function planIntake(input: IntakeInput): Intake {
 
 function planDeletion({ storeId, goal }: IntakeInput, object: ObservedStreamJob): Intake {
   if (!isClaimed(object, storeId)) return { do: 'nothing' };
-  const isOurOwn = object.annotations[STREAM_JOB_ANNOTATIONS.deleting] !== undefined;
-  const isHeard = goal.layers.job.content.kind === 'tombstone';
-  return { do: isOurOwn || isHeard ? 'release' : 'hearDeletion' };
+  return { do: goal.layers.job.content.kind === 'tombstone' ? 'release' : 'hearDeletion' };
 }
 
 /** As a StreamJob can hold them: what differs only in how a quantity is written is the same. */
@@ -94,7 +85,7 @@ const same = (a: JobSpec, b: JobSpec): boolean =>
 
 function planEdit(input: IntakeInput, object: ObservedStreamJob, head: JobRevision, goal: JobSpec): Intake {
   const { storeId, base, definition } = input;
-  const from = statusJob(object, storeId) === null ? null : specRevisionOf(object);
+  const from = baseOf(object, storeId, head);
   const isUntouched = object.status?.observedGeneration === object.generation && !isRefused(object);
   if (from === head.revision && isUntouched && !definition.hasDropped) return { do: 'nothing' };
   const checked = checkObject(object.job, object.spec);
@@ -113,20 +104,39 @@ function planEdit(input: IntakeInput, object: ObservedStreamJob, head: JobRevisi
     return isOurs ? { do: 'writeBack', spec: goal, overruled: [] } : { do: 'submit', spec, base: null };
   }
   if (from === head.revision) return { do: 'submit', spec, base: from };
-  const before = base(from);
-  if (before === 'unread') return { do: 'readBase', revision: from };
-  // A revision that the store does not have says nothing about what was changed: an edit on the head.
-  if (before === null || before.kind === 'tombstone') return { do: 'submit', spec, base: null };
+  const before = from === 'unknown' ? null : base(from);
+  if (before === 'unread' && from !== 'unknown') return { do: 'readBase', revision: from };
+  if (before === null || before === 'unread' || before.kind === 'tombstone' || !isHashed(object, before)) {
+    // The store does not have what the object was made from: it is an older copy. What nobody has touched since is no
+    // edit, and the store is never made again from it; an edit since then is one on the head.
+    return isUntouched
+      ? { do: 'writeBack', spec: goal, overruled: changedFields(spec, goal) }
+      : { do: 'submit', spec, base: null };
+  }
   const edited = changedFields(before.spec, spec);
   if (edited.length > 0) return { do: 'writeBack', spec: goal, overruled: edited };
   const keepers = mayBeWrittenOver(head) ? [] : keptAmong(object.keepers, changedFields(spec, goal));
   return keepers.length > 0 ? { do: 'leave', keepers } : { do: 'writeBack', spec: goal, overruled: [] };
 }
 
+const hashOf = (content: JobContent): string => contentHash(content);
+
+/** Whether the status names this very content; a status without a hash takes the number's word. */
+const isHashed = ({ status }: ObservedStreamJob, content: JobContent): boolean =>
+  status?.specHash === undefined || status.specHash === hashOf(content);
+
+/** The revision that the object was made from; `unknown`: its number means another content by now. */
+function baseOf(object: ObservedStreamJob, storeId: StoreId, head: JobRevision): Revision | 'unknown' | null {
+  const from = statusJob(object, storeId) === null ? null : specRevisionOf(object);
+  if (from === null || from !== head.revision) return from;
+  const { specHash } = object.status ?? {};
+  return specHash === undefined || specHash === head.contentHash ? from : 'unknown';
+}
+
 /** Fields that the goal has and the object lacks, and that the definition in the cluster would drop of any edit. */
 function droppedIn({ drops }: DefinitionState, spec: JobSpec, goal: JobSpec): string[] {
   if (drops.length === 0) return [];
-  const dropped = drops.map((path) => path.replace(/^spec\.?/, '').replace(/\[\].*$/, ''));
+  const dropped = drops.map((path) => path.replace(/^spec\.?/, '').replace(/(\[\]|:).*$/, ''));
   return changedFields(spec, goal).filter((field) => dropped.some((path) => overlap(path, field)));
 }
 

@@ -13,13 +13,20 @@ export type Note =
   /** The goal was changed elsewhere, and others keep those fields here. */
   | { readonly kind: 'kept'; readonly keepers: readonly FieldKeeper[] };
 
+/** Which state of the object the status speaks of, and what its spec held then. */
+export interface Basis {
+  readonly generation: number;
+  /** The revision of layer `job` that the spec held; null where it held none. */
+  readonly specRevision: Revision | null;
+  readonly specHash: string | null;
+}
+
 export interface PublishedInput {
   readonly storeId: StoreId;
   readonly object: ObservedStreamJob;
   /** null while the object has led to no goal. */
   readonly job: { readonly goal: Goal; readonly status: JobStatus } | null;
-  /** The revision of layer `job` that the object's spec holds now; null where it holds none. */
-  readonly specRevision: Revision | null;
+  readonly basis: Basis;
   readonly note: Note | null;
   /** The fence's mark that the write is made under. */
   readonly writtenBy: string;
@@ -64,11 +71,11 @@ function conditionsOf({ job, note }: PublishedInput): Said[] {
 }
 
 /** A condition keeps its time while its status stays. */
-function dated(said: Said, { object, job, now }: PublishedInput): StreamJobCondition {
+function dated(said: Said, { object, job, basis, now }: PublishedInput): StreamJobCondition {
   const isSame = (it: Condition) => it.type === said.type && it.status === said.status;
   const known = object.status?.conditions.find(isSame) ?? job?.status.conditions.find(isSame);
   const lastTransitionTime = known?.lastTransitionTime ?? new Date(now).toISOString();
-  return { ...said, lastTransitionTime: seconds(lastTransitionTime), observedGeneration: object.generation };
+  return { ...said, lastTransitionTime: seconds(lastTransitionTime), observedGeneration: basis.generation };
 }
 
 /** The API's times have whole seconds. */
@@ -76,10 +83,10 @@ const seconds = (iso: string): string => iso.replace(/\.\d+Z$/, 'Z');
 
 /** What a StreamJob's status should say. Pure; the same input gives the same, but for when a condition came to be. */
 export function streamJobStatus(input: PublishedInput): StreamJobStatus {
-  const { storeId, object, job, specRevision, writtenBy } = input;
+  const { storeId, job, basis, writtenBy } = input;
   const { desired = 0, ready = 0, restarts = 0 } = job?.status.workers ?? {};
   return {
-    observedGeneration: object.generation,
+    observedGeneration: basis.generation,
     storeId,
     ...(job && {
       jobId: job.goal.job.id,
@@ -88,7 +95,8 @@ export function streamJobStatus(input: PublishedInput): StreamJobStatus {
       cell: job.status.cell,
       ...(job.status.tier && { tier: job.status.tier }),
     }),
-    ...(specRevision !== null && { specRevision }),
+    ...(basis.specRevision !== null && { specRevision: basis.specRevision }),
+    ...(basis.specHash !== null && { specHash: basis.specHash }),
     phase: job?.status.phase ?? (input.note ? 'Waiting' : 'Pending'),
     workers: `${ready}/${desired}`,
     replicas: desired,

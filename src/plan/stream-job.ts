@@ -1,4 +1,4 @@
-import type { JobId, JobName, Revision, StoreId } from '../job/ids.ts';
+import { type JobId, type JobName, parseJobId, type Revision, type StoreId } from '../job/ids.ts';
 import type { JobSpec } from '../job/spec.ts';
 import type { Condition, FieldKeeper } from '../job/status.ts';
 
@@ -14,8 +14,6 @@ export const STREAM_JOB_ANNOTATIONS = {
   author: 'bulkhead.dev/author',
   /** `<storeId> <SHARD:SYSTEM/TIMELINE/N>`: under which epoch Bulkhead wrote it; compared with the fence. */
   writtenBy: 'bulkhead.dev/written-by',
-  /** What Bulkhead itself is about to delete carries this: its deletion is nobody's command. */
-  deleting: 'bulkhead.dev/deleting',
 } as const;
 
 const FINALIZER_PREFIX = 'bulkhead.dev/store.';
@@ -37,6 +35,8 @@ export interface StreamJobStatus {
   readonly revision?: number;
   /** The revision of layer `job` that `spec` holds: an edit is taken as made from it. */
   readonly specRevision?: number;
+  /** Hash of that revision's content: a store that was restored may have another one of that number. */
+  readonly specHash?: string;
   readonly phase: string;
   /** `ready/desired`, for people. */
   readonly workers: string;
@@ -59,8 +59,10 @@ export interface ObservedStreamJob {
   readonly generation: number;
   readonly isDeleting: boolean;
   readonly finalizers: readonly string[];
-  readonly labels: Readonly<Record<string, string>>;
+  /** Ours alone. */
   readonly annotations: Readonly<Record<string, string>>;
+  /** Whether it has any annotations at all. */
+  readonly isAnnotated: boolean;
   /** As it is there: the schema in the cluster may be older or newer than ours. */
   readonly spec: unknown;
   /** null where there is none, or none that is ours to read. */
@@ -80,7 +82,7 @@ export type StreamJobAction =
   | { readonly do: 'claim'; readonly object: ObservedStreamJob }
   /** Our finalizer is taken off. */
   | { readonly do: 'release'; readonly object: ObservedStreamJob }
-  /** It is deleted, since its job is removed; our finalizer goes first, so that this is no command to us. */
+  /** It is deleted, since its job is removed. Our finalizer goes first: what has it and is being deleted, somebody deletes. */
   | { readonly do: 'discard'; readonly object: ObservedStreamJob }
   | { readonly do: 'create'; readonly job: JobName; readonly spec: JobSpec }
   | { readonly do: 'writeSpec'; readonly object: ObservedStreamJob; readonly spec: JobSpec }
@@ -95,16 +97,16 @@ export interface StreamJobEvent {
   readonly message: string;
 }
 
-/** Whether an object is claimed by a store other than this one. */
+/** Whether an object is claimed by another store and not by this one: a name that somebody puts beside ours is nothing. */
 export const isOthers = (object: ObservedStreamJob, store: StoreId): boolean =>
-  object.finalizers.some((name) => name.startsWith(FINALIZER_PREFIX) && name !== finalizerOf(store));
+  !isClaimed(object, store) && object.finalizers.some((name) => name.startsWith(FINALIZER_PREFIX));
 
 export const isClaimed = (object: ObservedStreamJob, store: StoreId): boolean =>
   object.finalizers.includes(finalizerOf(store));
 
 /** The job that our status names; null for an object that we have not taken in. */
 export const statusJob = (object: ObservedStreamJob, store: StoreId): JobId | null =>
-  object.status?.storeId === store && object.status.jobId !== undefined ? (object.status.jobId as JobId) : null;
+  object.status?.storeId === store && object.status.jobId !== undefined ? parseJobId(object.status.jobId) : null;
 
 export const specRevisionOf = (object: ObservedStreamJob): Revision | null =>
   object.status?.specRevision === undefined ? null : (object.status.specRevision as Revision);

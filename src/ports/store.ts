@@ -158,6 +158,7 @@ export interface GoalWriter {
    * All changes or none, in one transaction. Content equal to the newest revision of its layer makes no new one. The
    * merged goal of every job must hold before `platform.limits`.
    * @param options.dryRun answers what would be, stores nothing
+   * @param options.fence what the change is made under, where it is an operator's: it must still hold, else `fenced`
    * Layer `job` is refused to all sources but `kubectl` where the status names keepers of a field that would change (or,
    * for a removal, any), unless the change takes over.
    * @throws StaleBaseError; KeptElsewhereError; StoreError `invalid`, `conflict` (a key that was used with other changes)
@@ -165,7 +166,7 @@ export interface GoalWriter {
   write(
     changes: readonly GoalChange[],
     origin: ChangeOrigin,
-    options?: { readonly dryRun?: boolean },
+    options?: { readonly dryRun?: boolean; readonly fence?: Fence },
   ): Promise<GoalReceipt[]>;
   /** @param base the scope's revision that the change was made from; left out: an edit on the head */
   writePlatform(

@@ -1,4 +1,4 @@
-import type { JobName } from '../job/ids.ts';
+import type { JobId, JobName } from '../job/ids.ts';
 import type { DefinitionState } from '../plan/intake.ts';
 import type { Home, ObservedStreamJob, StreamJobAction, StreamJobEvent } from '../plan/stream-job.ts';
 import type { Fence } from './shards.ts';
@@ -13,6 +13,8 @@ export interface StreamJobs {
   /** As the watch has it, our own writes included. */
   of(job: JobName): ObservedStreamJob | null;
   withUid(uid: string): ObservedStreamJob | null;
+  /** One whose status names this job. Looks at all of them: for jobs that the store does not have. */
+  ofStatus(job: JobId): ObservedStreamJob | null;
   /** A live look at where an object of this tenant would live. @throws ClusterError */
   home(tenant: string): Promise<Home>;
   /**

@@ -226,7 +226,7 @@ export class Controller {
 
   async #show(cluster: ActiveCluster, shown: Shown, taken: TakenIn, fence: Fence | null): Promise<ClusterError | null> {
     if (!fence || !cluster.streamJobs) return null;
-    const failure = taken.failure ?? (await cluster.streamJobs.show(shown, taken, fence));
+    const failure = (await cluster.streamJobs.show(shown, taken, fence)) ?? taken.failure;
     if (failure?.kind === 'fenced') this.#deps.onRefused(fence);
     if (failure?.kind === 'unauthorized') this.#deps.onUnauthorized(failure);
     return failure;
@@ -270,7 +270,7 @@ export class Controller {
     }
     if (!fence) return;
     const afterMs = this.#queue.retry(id);
-    if (error instanceof StoreError) {
+    if (error instanceof StoreError && (error.kind === 'unavailable' || error.kind === 'configuration')) {
       this.#deps.onStoreTrouble(error);
       return;
     }

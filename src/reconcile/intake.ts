@@ -3,7 +3,7 @@ import { jobName, type Revision, type StoreId } from '../job/ids.ts';
 import type { FieldKeeper } from '../job/status.ts';
 import { EDIT_REFUSED, type Intake, planIntake } from '../plan/intake.ts';
 import { isClaimed, isOthers, type ObservedStreamJob, specRevisionOf } from '../plan/stream-job.ts';
-import type { Note } from '../plan/stream-job-status.ts';
+import type { Basis, Note } from '../plan/stream-job-status.ts';
 import { ClusterError } from '../ports/cluster.ts';
 import type { Log } from '../ports/log.ts';
 import type { Fence } from '../ports/shards.ts';
@@ -21,7 +21,7 @@ import { authorOf, overruledEvent } from './intake-words.ts';
 /** More steps than these are another turn's. */
 const MAX_STEPS = 8;
 /** An earlier job's object ends by that job's own turn. */
-const EARLIER_OBJECT_MS = 2_000;
+const EARLIER_OBJECT_MS = 30_000;
 
 export interface IntakeDeps {
   readonly storeId: StoreId;
@@ -38,12 +38,16 @@ export interface IntakeTurn {
   readonly reload: () => Promise<Goal | null>;
 }
 
+export interface Seen extends Basis {
+  readonly uid: string;
+}
+
 /** What a look at a job's StreamJob has led to. */
 export interface TakenIn {
   /** With the edits that were taken in. */
   readonly goal: Goal;
-  /** The revision of layer `job` that the object holds now. */
-  readonly specRevision: Revision | null;
+  /** The object as it was looked at or written last, and what it holds; null where that was not come to. */
+  readonly seen: Seen | null;
   readonly note: Note | null;
   readonly keepers: readonly FieldKeeper[];
   readonly events: readonly JobEvent[];
@@ -58,7 +62,7 @@ interface Progress {
   readonly events: JobEvent[];
   readonly bases: Map<Revision, JobContent | null>;
   note: Note | null;
-  specRevision: Revision | null;
+  seen: Seen | null;
   failure: ClusterError | null;
   againAfterMs: number | null;
 }
@@ -86,7 +90,7 @@ export class StreamJobIntake {
       events: [],
       bases: new Map(),
       note: null,
-      specRevision: null,
+      seen: null,
       failure: null,
       againAfterMs: null,
     };
@@ -131,7 +135,7 @@ export class StreamJobIntake {
     if (!object) return 'done';
     switch (step.do) {
       case 'nothing':
-        progress.specRevision = isClaimed(object, this.#deps.storeId) ? progress.goal.layers.job.revision : null;
+        if (isClaimed(object, this.#deps.storeId)) progress.seen = holdsGoal(object, progress.goal);
         return 'done';
       case 'claim':
         await jobs.execute({ do: 'claim', object }, fence);
@@ -152,13 +156,13 @@ export class StreamJobIntake {
       case 'submit':
         return this.#submit(step, object, turn, progress);
       case 'writeBack': {
+        const stored = await jobs.execute({ do: 'writeSpec', object, spec: step.spec }, fence);
         if (step.overruled.length > 0) progress.events.push(overruledEvent(progress.goal, object, step.overruled));
-        await jobs.execute({ do: 'writeSpec', object, spec: step.spec }, fence);
-        return written(progress);
+        return written(stored, progress);
       }
       case 'leave':
         progress.note = { kind: 'kept', keepers: step.keepers };
-        progress.specRevision = specRevisionOf(object);
+        progress.seen = holdsBefore(object);
         return 'done';
       case 'refuse':
         this.#note(object, step.problems, progress);
@@ -178,8 +182,7 @@ export class StreamJobIntake {
   ): Promise<Step> {
     const { job } = progress.goal;
     try {
-      await jobs.execute({ do: 'create', job, spec }, fence);
-      return written(progress);
+      return written(await jobs.execute({ do: 'create', job, spec }, fence), progress);
     } catch (error) {
       if (!(error instanceof ClusterError) || error.kind !== 'gone') throw error;
       // Either its namespace is not there or its kind.
@@ -201,12 +204,8 @@ export class StreamJobIntake {
     }
     const author = 'unverified (kubectl delete)';
     const idempotencyKey = `kubectl/${object.uid}/deleted`;
-    await this.#deps.store.write([{ job, content: { kind: 'tombstone' } }], {
-      author,
-      source: 'kubectl',
-      reason: null,
-      idempotencyKey,
-    });
+    const origin = { author, source: 'kubectl', reason: null, idempotencyKey } as const;
+    await this.#deps.store.write([{ job, content: { kind: 'tombstone' } }], origin, { fence });
     progress.goal = (await turn.reload()) ?? progress.goal;
     if (progress.goal.layers.job.content.kind === 'tombstone') return 'next';
     // The tombstone was stored before, and the job was wanted again since: its object goes, and comes back.
@@ -216,27 +215,31 @@ export class StreamJobIntake {
 
   async #submit(
     { spec, base }: Extract<Intake, { do: 'submit' }>,
-    object: ObservedStreamJob,
+    found: ObservedStreamJob,
     turn: IntakeTurn,
     progress: Progress,
   ): Promise<Step> {
-    const known = this.#refused.get(object.uid);
-    if (known?.stamp === stampOf(object, progress.goal)) {
-      this.#note(object, known.problems, progress);
+    const known = this.#refused.get(found.uid);
+    if (known?.stamp === stampOf(found, progress.goal)) {
+      this.#note(found, known.problems, progress);
       return 'done';
     }
-    const { job } = progress.goal;
+    const isStamped = await turn.jobs.stampsAuthors();
+    const fence = turn.fence();
+    if (!fence) return 'done';
+    // Without a base nothing tells an old view of the object from an edit, but a write under its version does.
+    const object = base === null ? ((await turn.jobs.execute({ do: 'claim', object: found }, fence)) ?? found) : found;
+    const { job, layers } = progress.goal;
+    const origin = {
+      author: authorOf(object, isStamped),
+      source: 'kubectl',
+      reason: null,
+      idempotencyKey: `kubectl/${object.uid}/${object.generation}/${base ?? 'head'}`,
+    } as const;
     let stored: Revision | null = null;
     try {
-      const [receipt] = await this.#deps.store.write(
-        [{ job, content: { kind: 'spec', spec }, ...(base !== null && { base }) }],
-        {
-          author: authorOf(object, await turn.jobs.stampsAuthors()),
-          source: 'kubectl',
-          reason: null,
-          idempotencyKey: `kubectl/${object.uid}/${object.generation}/${base ?? 'head'}`,
-        },
-      );
+      const change = { job, content: { kind: 'spec', spec }, base: base ?? layers.job.revision } as const;
+      const [receipt] = await this.#deps.store.write([change], origin, { fence });
       stored = receipt?.revision ?? null;
     } catch (error) {
       if (error instanceof StaleBaseError) {
@@ -250,12 +253,12 @@ export class StreamJobIntake {
     }
     this.#refused.delete(object.uid);
     progress.goal = (await turn.reload()) ?? progress.goal;
-    return progress.goal.layers.job.revision === stored ? written(progress) : 'next';
+    return progress.goal.layers.job.revision === stored ? written(object, progress) : 'next';
   }
 
   #note(object: ObservedStreamJob, problems: readonly string[], progress: Progress): void {
     progress.note = { kind: 'refused', problems };
-    progress.specRevision = specRevisionOf(object);
+    progress.seen = holdsBefore(object);
     const ready = object.status?.conditions.find(({ type }) => type === 'Ready');
     if (ready?.reason === EDIT_REFUSED && ready.observedGeneration === object.generation) return;
     const { job, revision } = progress.goal;
@@ -264,9 +267,24 @@ export class StreamJobIntake {
   }
 }
 
+const holdsGoal = (object: ObservedStreamJob, { layers: { job } }: Goal): Seen => ({
+  uid: object.uid,
+  generation: object.generation,
+  specRevision: job.revision,
+  specHash: job.contentHash,
+});
+
+/** What it held when it was taken in last: nothing of it is taken in now. */
+const holdsBefore = (object: ObservedStreamJob): Seen => ({
+  uid: object.uid,
+  generation: object.generation,
+  specRevision: specRevisionOf(object),
+  specHash: object.status?.specHash ?? null,
+});
+
 /** Whatever the cluster made of what we wrote is the goal's revision, also where an older definition dropped fields. */
-function written(progress: Progress): Step {
-  progress.specRevision = progress.goal.layers.job.revision;
+function written(object: ObservedStreamJob | null, progress: Progress): Step {
+  if (object) progress.seen = holdsGoal(object, progress.goal);
   return 'done';
 }
 

@@ -1,5 +1,5 @@
 import { checkObject } from '../job/check-object.ts';
-import { type JobId, jobName, type StoreId } from '../job/ids.ts';
+import { type JobId, jobName, parseJobId, type StoreId } from '../job/ids.ts';
 import { isClaimed, isOthers, type ObservedStreamJob, type StreamJobStatus, statusJob } from '../plan/stream-job.ts';
 import { type Note, saysTheSame, streamJobStatus } from '../plan/stream-job-status.ts';
 import type { Log } from '../ports/log.ts';
@@ -31,15 +31,17 @@ export type Welcome =
  */
 export class Newcomers {
   readonly #deps: NewcomersDeps;
-  readonly #refused = new Map<string, { readonly generation: number; readonly problems: readonly string[] }>();
 
   constructor(deps: NewcomersDeps) {
     this.#deps = deps;
   }
 
-  /** @param id the UID of the object. @throws StoreError | ClusterError */
+  /**
+   * @param id the UID of the object, or the job that its status names and the store does not have
+   * @throws StoreError | ClusterError
+   */
   async welcome(jobs: StreamJobs, id: JobId, fence: () => Fence | null): Promise<Welcome> {
-    const object = jobs.withUid(id);
+    const object = jobs.withUid(id) ?? jobs.ofStatus(id);
     if (!object) return 'nobody';
     if (isOthers(object, this.#deps.storeId)) return 'done';
     const owner = statusJob(object, this.#deps.storeId);
@@ -47,14 +49,27 @@ export class Newcomers {
     const known = await this.#deps.store.find(object.job);
     const current = fence();
     if (!current) return 'done';
-    // The store is never made again from the cluster: what it has lost, a person stores again.
-    const isLost = owner === id && !known && !object.isDeleting;
-    if (isLost && object.status?.observedGeneration === object.generation) {
-      return this.#refuse(jobs, object, [lostText(id)], current);
-    }
+    if (owner === id) return this.#lost(jobs, object, known !== null, fence, current);
     if (known) return this.#handOver(jobs, object, known.job.id, current);
     if (object.isDeleting) return this.#letGo(jobs, object, current);
-    return this.#takeIn(jobs, object, id, fence);
+    return this.#takeIn(jobs, object, fence);
+  }
+
+  /**
+   * The store does not have the job that the status names: it is an older copy. It is never made again from the cluster;
+   * what somebody has edited since is a new job, unless another has the name by now.
+   */
+  async #lost(
+    jobs: StreamJobs,
+    object: ObservedStreamJob,
+    isTaken: boolean,
+    fence: () => Fence | null,
+    current: Fence,
+  ): Promise<Welcome> {
+    if (object.isDeleting) return this.#letGo(jobs, object, current);
+    const isEdited = object.status?.observedGeneration !== object.generation;
+    if (isEdited && !isTaken) return this.#takeIn(jobs, object, fence);
+    return this.#refuse(jobs, object, [lostText(isTaken)], current);
   }
 
   /** Deleted before anything was stored of it. */
@@ -63,32 +78,30 @@ export class Newcomers {
     return 'done';
   }
 
-  async #takeIn(jobs: StreamJobs, found: ObservedStreamJob, id: JobId, fence: () => Fence | null): Promise<Welcome> {
-    const known = this.#refused.get(found.uid);
+  async #takeIn(jobs: StreamJobs, found: ObservedStreamJob, fence: () => Fence | null): Promise<Welcome> {
     const checked = checkObject(found.job, found.spec);
-    const wrong = checked.kind === 'wrong' ? checked.problems : null;
-    const problems = wrong ?? (known?.generation === found.generation ? known.problems : null);
+    const isStamped = await jobs.stampsAuthors();
     const object = (await this.#claim(jobs, found, fence)) ?? found;
     const current = fence();
     if (!current) return 'done';
-    if (problems || checked.kind === 'wrong') return this.#refuse(jobs, object, problems ?? [], current);
+    if (checked.kind === 'wrong') return this.#refuse(jobs, object, checked.problems, current);
+    const id = parseJobId(object.uid);
     try {
-      const [receipt] = await this.#deps.store.write(
-        [{ job: object.job, content: { kind: 'spec', spec: checked.spec }, base: 'none', id }],
-        {
-          author: authorOf(object, await jobs.stampsAuthors()),
-          source: 'kubectl',
-          reason: null,
-          idempotencyKey: `kubectl/${object.uid}/${object.generation}/none`,
-        },
-      );
-      this.#refused.delete(object.uid);
+      const content = { kind: 'spec', spec: checked.spec } as const;
+      const origin = {
+        author: authorOf(object, isStamped),
+        source: 'kubectl',
+        reason: null,
+        idempotencyKey: `kubectl/${object.uid}/${object.generation}/none`,
+      } as const;
+      const change = { job: object.job, content, base: 'none', ...(id && { id }) } as const;
+      const [receipt] = await this.#deps.store.write([change], origin, { fence: current });
       if (!receipt?.id) return 'done';
       return receipt.id === id ? { job: id } : this.#handOver(jobs, object, receipt.id, current);
     } catch (error) {
-      if (error instanceof StaleBaseError) return { job: id };
-      if (!(error instanceof StoreError) || error.kind !== 'invalid') throw error;
-      this.#refused.set(object.uid, { generation: object.generation, problems: [error.message] });
+      // There is a job of that name now: the next turn hands over.
+      if (error instanceof StaleBaseError && id) return { job: id };
+      if (!(error instanceof StoreError) || (error.kind !== 'invalid' && error.kind !== 'conflict')) throw error;
       return this.#refuse(jobs, object, [error.message], current);
     }
   }
@@ -127,7 +140,8 @@ export class Newcomers {
   #status(object: ObservedStreamJob, note: Note | null, fence: Fence): StreamJobStatus {
     const writtenBy = `${this.#deps.storeId} ${this.#deps.mark(fence)}`;
     const { storeId } = this.#deps;
-    return streamJobStatus({ storeId, object, job: null, specRevision: null, note, writtenBy, now: Date.now() });
+    const basis = { generation: object.generation, specRevision: null, specHash: null };
+    return streamJobStatus({ storeId, object, job: null, basis, note, writtenBy, now: Date.now() });
   }
 
   async #say(jobs: StreamJobs, object: ObservedStreamJob, status: StreamJobStatus, fence: Fence): Promise<void> {
@@ -139,5 +153,9 @@ export class Newcomers {
   }
 }
 
-const lostText = (id: JobId): string =>
-  `its job ${id} is not in the goal store, which may be an older copy; to store it again, edit this object, or delete it and apply it anew`;
+const lostText = (isTaken: boolean): string =>
+  `its job is not in the goal store, which may be an older copy; ${
+    isTaken
+      ? 'another job has the name: delete this object, and that one is shown here'
+      : 'to store it again, edit this object, or delete it and apply it anew'
+  }`;

@@ -1,8 +1,9 @@
 import type { Goal } from '../job/goal.ts';
-import type { StoreId } from '../job/ids.ts';
+import type { Revision, StoreId } from '../job/ids.ts';
 import type { JobStatus } from '../job/status.ts';
-import { isClaimed, isOthers, type ObservedStreamJob } from '../plan/stream-job.ts';
-import { saysTheSame, streamJobStatus } from '../plan/stream-job-status.ts';
+import { EDIT_REFUSED } from '../plan/intake.ts';
+import { isClaimed, type ObservedStreamJob, statusJob } from '../plan/stream-job.ts';
+import { type Basis, saysTheSame, streamJobStatus } from '../plan/stream-job-status.ts';
 import { ClusterError } from '../ports/cluster.ts';
 import { errorFields, type Log } from '../ports/log.ts';
 import type { Fence } from '../ports/shards.ts';
@@ -31,12 +32,13 @@ export interface Publication {
 export async function publish(publication: Publication): Promise<ClusterError | null> {
   const { storeId, jobs, goal, status, taken, fence, mark } = publication;
   const object = jobs.of(goal.job);
-  if (!object || !isOurs(object, storeId)) return null;
+  const basis = object && isOurs(object, goal, storeId) ? basisOf(object, taken) : null;
+  if (!object || !basis) return null;
   const next = streamJobStatus({
     storeId,
     object,
     job: { goal, status },
-    specRevision: taken.specRevision,
+    basis,
     note: taken.note,
     writtenBy: `${storeId} ${mark(fence)}`,
     now: Date.now(),
@@ -51,8 +53,24 @@ export async function publish(publication: Publication): Promise<ClusterError | 
   return null;
 }
 
-const isOurs = (object: ObservedStreamJob, storeId: StoreId): boolean =>
-  isClaimed(object, storeId) && !isOthers(object, storeId) && !object.isDeleting;
+/** The object of another job, or of none any more, is that one's to speak of. */
+function isOurs(object: ObservedStreamJob, { job, layers }: Goal, storeId: StoreId): boolean {
+  const owner = statusJob(object, storeId);
+  const isOfJob = owner === job.id || (owner === null && layers.job.content.kind === 'spec');
+  return isClaimed(object, storeId) && !object.isDeleting && isOfJob;
+}
+
+/**
+ * What the status may say of the object: it speaks of what was looked at, not of what came since, which has woken the key.
+ * Where the look itself failed, what was said of the spec before still stands, and only the job's state is new.
+ */
+function basisOf(object: ObservedStreamJob, { seen, failure }: TakenIn): Basis | null {
+  if (seen) return seen.uid === object.uid && seen.generation === object.generation ? seen : null;
+  const { status } = object;
+  if (!failure || !status || status.conditions.some(({ reason }) => reason === EDIT_REFUSED)) return null;
+  const { observedGeneration: generation, specRevision, specHash } = status;
+  return { generation, specRevision: (specRevision ?? null) as Revision | null, specHash: specHash ?? null };
+}
 
 /** Best effort: the audit trail is in the store, so that an event that gets lost here is no loss. */
 async function tellAll({ jobs, events, log }: Publication, object: ObservedStreamJob): Promise<void> {

@@ -1,6 +1,8 @@
 import { type JobId, type JobName, jobId, jobName, revision } from '../job/ids.ts';
 import type { FieldKeeper } from '../job/status.ts';
-import { type ChangeOrigin, type GoalChange, type GoalReceipt, StoreError } from '../ports/store.ts';
+import type { Fence } from '../ports/shards.ts';
+import { type ChangeOrigin, type GoalChange, type GoalReceipt, type GoalWriter, StoreError } from '../ports/store.ts';
+import { fenceCte, fenced, fenceValues } from './fence.ts';
 import { assemble, type GoalRow, goalsStatement, type StoredGoals, type StoredJob } from './goals.ts';
 import {
   type Attempt,
@@ -25,6 +27,8 @@ export { GOAL_CHANNEL };
  * otherwise both are done again. Nothing is locked in between, and a thousand jobs take as many round trips as one.
  * A platform's limits may change in between, too: then the goal is stored and shows as refused when it is read.
  */
+
+type WriteOptions = NonNullable<Parameters<GoalWriter['write']>[2]>;
 
 /** What is kept of a receipt; its job is known from the change. */
 type KeptReceipt = Omit<GoalReceipt, 'job'>;
@@ -142,12 +146,21 @@ async function rolledBack(db: Database, work: (sql: Sql) => Promise<void>): Prom
   });
 }
 
+/** In one transaction with the proof of ownership, which holds a takeover off until it has ended. */
+async function underFence(db: Database, fence: Fence, work: (sql: Sql) => Promise<void>): Promise<void> {
+  await db.transaction(async (sql) => {
+    const holds = await sql.query(`with ${fenceCte()} select shard from fence`, fenceValues(fence));
+    if (holds.length === 0) throw fenced(fence);
+    await work(sql);
+  });
+}
+
 async function writeOnce(
   db: Database,
   changes: readonly GoalChange[],
   origin: ChangeOrigin,
   call: KeyedCall,
-  dryRun: boolean,
+  { dryRun = false, fence }: WriteOptions,
   attempt: Attempt,
 ): Promise<GoalReceipt[]> {
   const standing = await readStanding(db, changes, call);
@@ -168,7 +181,7 @@ async function writeOnce(
   if (stored.length > 0 || call.named) {
     const store = (sql: Sql) => storeGoals(sql, stored, repliesOf(steps), origin, call, attempt.hints);
     if (dryRun) await rolledBack(db, store);
-    else await attempt.send(() => store(db));
+    else await attempt.send(() => (fence ? underFence(db, fence, store) : store(db)));
   }
   return steps.map((step) => step.receipt);
 }
@@ -178,7 +191,7 @@ export async function write(
   db: Database,
   changes: readonly GoalChange[],
   origin: ChangeOrigin,
-  options: { readonly dryRun?: boolean } = {},
+  options: WriteOptions = {},
 ): Promise<GoalReceipt[]> {
   if (changes.length === 0) return [];
   refuseDoubles(changes);
@@ -190,5 +203,5 @@ export async function write(
     takeOver,
   }));
   const call = keyedCall(origin, { goals: body });
-  return await untilKnown(call, (attempt) => writeOnce(db, changes, origin, call, options.dryRun ?? false, attempt));
+  return await untilKnown(call, (attempt) => writeOnce(db, changes, origin, call, options, attempt));
 }

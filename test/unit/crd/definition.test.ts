@@ -128,7 +128,7 @@ test('every field that may be left out says what happens then', () => {
 test('status has exactly the fields of the contract', () => {
   const { properties = {} } = root.properties?.status ?? {};
   const contract =
-    'observedGeneration jobId storeId revision specRevision phase workers replicas readyReplicas restarts selector tier cell conditions writtenBy';
+    'observedGeneration jobId storeId revision specRevision specHash phase workers replicas readyReplicas restarts selector tier cell conditions writtenBy';
   assert.deepEqual(Object.keys(properties), contract.split(' '));
 });
 

@@ -70,6 +70,26 @@ const CASES: readonly Case[] = [
   ['a goal that moved on elsewhere is written back', moved, streamJob(), 'writeBack', spec(MINIMAL)],
   ['where both were changed, the store wins', moved, streamJob(THIRD, { generation: 2 }), 'writeBack', spec(MINIMAL)],
   ['a base that the store does not have is none', moved, streamJob(THIRD, { generation: 2 }), 'submit', null],
+  [
+    'what a lost revision left untouched does not make the store again',
+    moved,
+    streamJob(THIRD, { status: statusAt(9) }),
+    'writeBack',
+    null,
+  ],
+  [
+    'the same number with another content is no base',
+    moved,
+    streamJob(THIRD, { status: statusAt(2, { specHash: 'other' }) }),
+    'writeBack',
+    spec(NEWER),
+  ],
+  [
+    'a finalizer that somebody puts beside ours is nothing',
+    tombstoneOf(head),
+    streamJob(MINIMAL, { isDeleting: true, finalizers: [finalizerOf(STORE), finalizerOf(OTHER_STORE)] }),
+    'release',
+  ],
   ['what others keep is not written over', moved, streamJob(MINIMAL, { keepers: argo }), 'leave', spec(MINIMAL)],
   [
     'fields that nobody else keeps are written back though others keep some',
@@ -110,12 +130,6 @@ const CASES: readonly Case[] = [
     'a deletion that the store knows of needs no more',
     tombstoneOf(head),
     streamJob(MINIMAL, { isDeleting: true }),
-    'release',
-  ],
-  [
-    'our own deletion is nobody’s command',
-    head,
-    streamJob(MINIMAL, { isDeleting: true, annotations: { 'bulkhead.dev/deleting': 'x' } }),
     'release',
   ],
   [
