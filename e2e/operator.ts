@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { attempt, type Finding } from '../demo/report.ts';
 import { bulkheadOn } from '../test/support/end-to-end.ts';
 import { idleScene, lossScenes, upgradeScene } from './scenes/losses.ts';
+import { handScenes } from './scenes/hands.ts';
 import { install } from './scenes/install.ts';
 import { kubectlScene } from './scenes/kubectl.ts';
 import { keepAuditLog, ROOT, type Stage, setUp, tearDown } from './stage.ts';
@@ -33,6 +34,7 @@ export async function operatorRun({ extent, tell }: OperatorOptions): Promise<Op
   try {
     add(await attempt('kubectl apply --server-side -f install.yaml is the whole install', () => install(stage)));
     add(...(await kubectlScene(stage)));
+    add(...(await handScenes(stage)));
     add(await idleScene(stage, isFull ? IDLE_MS : SAMPLED_IDLE_MS));
     add(await upgradeScene(stage));
     add(...(await lossScenes(stage, isFull)));

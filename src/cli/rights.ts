@@ -6,6 +6,9 @@ import { CRD_NAME } from '../plan/stream-job.ts';
 
 const REVIEWS_PATH = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews';
 const WRITE_VERBS = ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete'] as const;
+/** What goes with its namespace alone is never marked and deleted by itself. */
+const WALL_VERBS = ['get', 'list', 'watch', 'create', 'update'] as const;
+const WALLS: ReadonlySet<CellKind> = new Set(['ResourceQuota', 'LimitRange']);
 const READ_VERBS = ['list', 'watch'] as const;
 const FENCE_VERBS = ['get', 'patch'] as const;
 /** Never `update`: StreamJobs are written by patches that say which version they mean. */
@@ -40,7 +43,7 @@ const on = (verbs: readonly string[], of: Omit<Right, 'verb'>): Right[] => verbs
 function onKind(kind: CellKind): Right[] {
   const { apiVersion, resource } = CELL_KINDS[kind];
   const group = apiVersion.includes('/') ? (apiVersion.split('/')[0] ?? '') : '';
-  return on(WRITE_VERBS, { group, resource });
+  return on(WALLS.has(kind) ? WALL_VERBS : WRITE_VERBS, { group, resource });
 }
 
 const jobRights = (kinds: readonly CellKind[]): Right[] => [

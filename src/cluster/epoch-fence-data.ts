@@ -15,7 +15,8 @@ import type { Fence } from '../ports/shards.ts';
 export const FENCE_NAMESPACE = 'bulkhead-system';
 export const FENCE_NAME = 'bulkhead-fence';
 export const FENCE_PATH = `/api/v1/namespaces/${FENCE_NAMESPACE}/configmaps/${FENCE_NAME}`;
-export const FENCE_REMEDY = 'install it with: kubectl apply --server-side -k manifests/admission';
+export const FENCE_REMEDY =
+  'install it with: kubectl apply --server-side -f install.yaml (or, for an operator outside the cluster: -k manifests/admission)';
 
 /** The line of a shard that has no epoch yet. */
 const NONE = '-';

@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { attempt, type Finding } from '../../demo/report.ts';
+import { BREAK_GLASS_FLAGS } from '../../test/support/break-glass.ts';
+import { bulkheadOn } from '../../test/support/end-to-end.ts';
+import { until } from '../../test/support/until.ts';
+import type { Stage } from '../stage.ts';
+
+/** A small job among others in its tenant's namespace. */
+const SMALL = `
+apiVersion: bulkhead.dev/v1alpha1
+kind: StreamJob
+metadata: {name: small, namespace: shop}
+spec:
+  container:
+    image: bulkhead.local/worker:dev
+    env: [{name: SEED, value: "4"}]
+    ports: [{name: metrics, port: 8080}]
+  workers: {resources: {requests: {cpu: 10m, memory: 32Mi}}}
+  isolation: {tier: shared}
+`;
+
+const JOB = 'orders-by-region';
+
+/** Other ways in than kubectl, and hands that have no business in a cell. */
+export async function handScenes(stage: Stage): Promise<Finding[]> {
+  const { kubectl, databaseUrl } = stage;
+  if (databaseUrl === null) return [];
+  const bulkhead = bulkheadOn(databaseUrl, stage.cluster);
+  const breakGlass = (...args: string[]) => kubectl(...args, ...BREAK_GLASS_FLAGS, '--as-group=system:masters');
+  const reason = () =>
+    kubectl('-n', 'shop', 'get', 'sj', JOB, '-o', 'jsonpath={.status.conditions[?(@.type=="Ready")].reason}');
+  const shared = await attempt(
+    'a job of tier shared, made and removed by the CLI, comes and goes in kubectl too',
+    async () => {
+      const file = join(stage.folder, 'small.yaml');
+      await writeFile(file, SMALL);
+      await bulkhead('apply', '-f', file, '--wait', '--timeout', '120s');
+      await kubectl('-n', 'shop', 'wait', '--for=condition=Ready', 'sj/small', '--timeout=60s');
+      const [pod = ''] = (await kubectl('-n', 'shop', 'get', 'pods', '-o', 'name')).split('\n');
+      await bulkhead('delete', 'shop/small', '--wait', '--timeout', '120s');
+      assert.equal(await kubectl('-n', 'shop', 'get', 'sj/small', '--ignore-not-found'), '');
+      assert.equal(await kubectl('-n', 'shop', 'get', 'deployments', '-o', 'name'), '');
+      return `${pod} in the tenant's namespace; gone`;
+    },
+  );
+  const kept = await attempt('what kubectl apply keeps, the CLI changes by taking over only', async () => {
+    const change = ['rollback', `shop/${JOB}`, '--to', '1', '--reason', 'e2e'];
+    await kubectl('-n', 'shop', 'scale', `sj/${JOB}`, '--replicas=1');
+    await until('the scale is stored', 60_000, async () =>
+      (await bulkhead('get', `shop/${JOB}`, '-o', 'json')).includes('"generation": 2'),
+    );
+    await assert.rejects(bulkhead(...change), /--take-over/);
+    await bulkhead(...change, '--take-over');
+    await until('it is written back', 60_000, async () => {
+      const replicas = await kubectl('-n', 'shop', 'get', 'sj', JOB, '-o', 'jsonpath={.spec.workers.replicas}');
+      return replicas === '2' && (await reason()) === 'WorkersReady';
+    });
+    return 'refused, then taken over and written back';
+  });
+  const foreign = await attempt('a foreign object under one of our names is a condition, never seized', async () => {
+    const cell = await kubectl('-n', 'shop', 'get', 'sj', JOB, '-o', 'jsonpath={.status.cell}');
+    const kinds = [
+      ['resourcequota', 'v1', 'ResourceQuota'],
+      ['limitrange', 'v1', 'LimitRange'],
+    ] as const;
+    for (const [resource, apiVersion, kind] of kinds) {
+      const file = join(stage.folder, `${resource}.json`);
+      await writeFile(
+        file,
+        JSON.stringify({
+          apiVersion,
+          kind,
+          metadata: { name: JOB, namespace: cell },
+          spec: kind === 'LimitRange' ? { limits: [] } : { hard: {} },
+        }),
+      );
+      await breakGlass('replace', '--force', '--grace-period=0', '-f', file);
+      await until(`${kind} is said to be foreign`, 60_000, async () => {
+        const labels = await kubectl('-n', cell, 'get', resource, JOB, '-o', 'jsonpath={.metadata.labels}').catch(
+          () => '',
+        );
+        // The operator may have been faster: then it is tried again.
+        if (labels !== '') await breakGlass('replace', '--force', '--grace-period=0', '-f', file);
+        return (await reason()) === 'ForeignObject';
+      });
+      await breakGlass('-n', cell, 'delete', resource, JOB);
+      await until(`${kind} is made again`, 60_000, async () => (await reason()) === 'WorkersReady');
+    }
+    return 'ForeignObject, then made again once it was gone';
+  });
+  return [shared, kept, foreign];
+}
