@@ -38,6 +38,8 @@ export interface OperatorOptions {
   /** Left out: no traces. */
   readonly tracing?: Tracing | null;
   readonly timing?: LeaseTiming;
+  /** What the operator may not do and has to, for readiness; null when it may do all. */
+  readonly lackingRights?: () => string | null;
 }
 
 /**
@@ -326,6 +328,7 @@ export class Operator {
         { name: 'store', reason: store },
         { name: 'cluster', reason: cluster },
         { name: 'shards', reason: hindrance },
+        { name: 'rights', reason: this.#options.lackingRights?.() ?? null },
         { name: 'streamjobs', reason: this.#session?.streamJobs.hindrance ?? null },
       ],
       notes: this.#session?.streamJobs.notes ?? [],

@@ -10,8 +10,8 @@ import { CliError } from './errors.ts';
 import { isLocalServer } from './local-server.ts';
 import type { LogFormat, LogLevel } from './log-options.ts';
 import type { GlobalOptions } from './options.ts';
-import { missingRights, rightsText, rightsWithin } from './rights.ts';
 import { operatorLog } from './run-log.ts';
+import { lackingRights, type RightsOptions, RightsWatch } from './run-rights.ts';
 
 export interface HealthAddress {
   readonly host: string;
@@ -46,17 +46,22 @@ async function requireConsent(target: ClusterTarget, { yes, namespaces }: RunOpt
   }
 }
 
+interface Preflight {
+  readonly identity: ClusterIdentity;
+  readonly rights: RightsOptions;
+  /** Only in a pod: elsewhere the operator does not start without all rights. */
+  readonly lacking: string | null;
+}
+
 /** Everything that is worth to be said before the work begins; later, all of it is outlived. */
-async function preflight(context: Context, options: RunOptions): Promise<ClusterIdentity> {
+async function preflight(context: Context, options: RunOptions): Promise<Preflight> {
   await requireConsent(await context.readTarget(), options);
   await context.store();
-  const transport = await context.transport();
-  const { namespaces } = options;
-  const missing = await missingRights(transport, namespaces ? rightsWithin(namespaces) : undefined);
-  if (missing.length === 0) return context.identify();
-  throw new CliError(
-    `the user of context ${transport.target.contextName} lacks rights that the operator needs${namespaces ? '' : ' in all namespaces'}: ${rightsText(missing)}; have an administrator grant them (manifests/ has a role with all), or name another context with --context`,
-  );
+  const caller = await context.transport();
+  const rights = { caller, contextName: caller.target.contextName, namespaces: options.namespaces };
+  const lacking = await lackingRights(rights);
+  if (lacking !== null && ownNamespace() === null) throw new CliError(lacking);
+  return { identity: await context.identify(), rights, lacking };
 }
 
 /** The first signal stops in good order, the next one at once. @returns takes the listeners away again */
@@ -99,7 +104,7 @@ function explainListen(error: unknown, health: HealthAddress | null): unknown {
 
 /** Runs the operator until a signal stops it. */
 export async function run(context: Context, options: RunOptions): Promise<void> {
-  const identity = await preflight(context, options);
+  const { identity, rights, lacking } = await preflight(context, options);
   const store = await context.store();
   const log = operatorLog({
     level: options.logLevel ?? (options.debug === true ? 'debug' : 'info'),
@@ -110,6 +115,7 @@ export async function run(context: Context, options: RunOptions): Promise<void> 
   const wanted = options.healthAddress ?? (ownNamespace() === null ? HEALTH : IN_CLUSTER_HEALTH);
   const health = wanted === 'none' ? null : wanted;
   const tracing = await startTracing(process.env, log);
+  const watch = new RightsWatch(rights, lacking, log);
   const operator = new Operator({
     store,
     target: context.target,
@@ -117,6 +123,7 @@ export async function run(context: Context, options: RunOptions): Promise<void> 
     health,
     log,
     tracing,
+    lackingRights: () => watch.lacking,
   });
   log.info({ store: store.storeId, context: identity.contextName, server: identity.server }, 'the operator starts');
   const release = stopOnSignals(operator, log);
@@ -125,6 +132,7 @@ export async function run(context: Context, options: RunOptions): Promise<void> 
   } catch (error) {
     throw explainListen(error, health);
   } finally {
+    watch.stop();
     await tracing?.stop();
     release();
   }

@@ -4,6 +4,7 @@ import { type JobRevision, type LayerContent, layerOf, type Source } from '../..
 import { clusterId, jobId, revision } from '../../src/job/ids.ts';
 import type { JobSpec } from '../../src/job/spec.ts';
 import type { FieldKeeper, JobStatus } from '../../src/job/status.ts';
+import type { Fence } from '../../src/ports/shards.ts';
 import {
   type ChangeOrigin,
   type GoalReceipt,
@@ -418,5 +419,21 @@ describe('one revision', () => {
     assert.deepEqual(await Promise.all(history.map((it) => db.store.revisionOf(id, it.revision))), history);
     assert.equal(await db.store.revisionOf(id, revision(7)), null);
     assert.equal(await db.store.revisionOf(jobId('aaaaaaaa-0000-4000-8000-00000000000f'), revision(1)), null);
+  });
+});
+
+describe('a write under a fence', () => {
+  it('is stored while the fence holds, and refused with nothing stored once the shard is another’s', async () => {
+    const job = await made([]);
+    const { id } = (await db.store.find(job))?.job ?? assert.fail('no such job');
+    let held: Fence | null = null;
+    await asReplica(db.store, async (fenceOf) => {
+      held = fenceOf(id);
+      await db.store.write([{ job, content: scaled }], from('kubectl'), { fence: held });
+    });
+    const fence = held ?? assert.fail('no fence');
+    const late = db.store.write([{ job, content: TOMBSTONE }], from('kubectl'), { fence });
+    await assert.rejects(late, (error) => error instanceof StoreError && error.kind === 'fenced');
+    assert.equal((await db.store.find(job))?.revision, 2);
   });
 });
