@@ -19,6 +19,8 @@ export interface IntakeInput {
    */
   readonly base: (revision: Revision) => JobContent | null | 'unread';
   readonly definition: DefinitionState;
+  /** The store has this very edit as a revision already; the goal may have moved on since. */
+  readonly isTakenIn?: boolean;
 }
 
 /** What the definition in the cluster does to specs. */
@@ -97,6 +99,7 @@ function planEdit(input: IntakeInput, object: ObservedStreamJob, head: JobRevisi
     return lost.length > 0 ? { do: 'nothing' } : { do: 'writeBack', spec: goal, overruled: [] };
   }
   if (lost.length > 0) return { do: 'refuse', problems: [droppedText(lost)] };
+  if (input.isTakenIn) return follow(object, head, spec, goal);
   if (from === null) {
     // Nobody else has a part in it, so Bulkhead put it there, and did not come to say so; or an older definition in the
     // cluster dropped fields of it. That is no edit.
@@ -115,7 +118,12 @@ function planEdit(input: IntakeInput, object: ObservedStreamJob, head: JobRevisi
   }
   const edited = changedFields(before.spec, spec);
   if (edited.length > 0) return { do: 'writeBack', spec: goal, overruled: edited };
-  const keepers = mayBeWrittenOver(head) ? [] : keptAmong(object.keepers, changedFields(spec, goal));
+  return follow(object, head, spec, goal);
+}
+
+/** Nothing was edited here, and the goal has moved on. */
+function follow({ keepers: all }: ObservedStreamJob, head: JobRevision, spec: JobSpec, goal: JobSpec): Intake {
+  const keepers = mayBeWrittenOver(head) ? [] : keptAmong(all, changedFields(spec, goal));
   return keepers.length > 0 ? { do: 'leave', keepers } : { do: 'writeBack', spec: goal, overruled: [] };
 }
 

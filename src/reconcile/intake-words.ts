@@ -1,4 +1,6 @@
-import type { Goal } from '../job/goal.ts';
+import { contentHash } from '../job/canonical.ts';
+import type { Goal, JobContent } from '../job/goal.ts';
+import type { Revision } from '../job/ids.ts';
 import { type ObservedStreamJob, STREAM_JOB_ANNOTATIONS, specRevisionOf } from '../plan/stream-job.ts';
 import type { JobEvent } from '../ports/store.ts';
 
@@ -11,6 +13,14 @@ export function authorOf({ annotations, generation, lastManager }: ObservedStrea
   if (isStamped && user !== undefined && Number(stamped) === generation) return user;
   return `unverified (manager ${lastManager})`;
 }
+
+/**
+ * The same for the same edit, whoever takes it in and after whatever failure, so that it is stored once. The content is
+ * part of it: a restored etcd gives a generation out again.
+ * @param base null for an edit on the head, whether there is a job yet or not
+ */
+export const editKey = ({ uid, generation }: ObservedStreamJob, base: Revision | null, content: JobContent): string =>
+  `kubectl/${uid}/${generation}/${base ?? 'head'}/${contentHash(content).slice(0, 16)}`;
 
 /** Both sides were changed and the store won: what was lost, and how to get it back. */
 export function overruledEvent(goal: Goal, object: ObservedStreamJob, fields: readonly string[]): JobEvent {

@@ -1,5 +1,6 @@
+import { contentHash } from '../job/canonical.ts';
 import type { Goal, JobContent } from '../job/goal.ts';
-import { jobName, type Revision, type StoreId } from '../job/ids.ts';
+import { jobName, parseJobId, type Revision, type StoreId } from '../job/ids.ts';
 import type { FieldKeeper } from '../job/status.ts';
 import { EDIT_REFUSED, type Intake, planIntake } from '../plan/intake.ts';
 import { isClaimed, isOthers, type ObservedStreamJob, specRevisionOf } from '../plan/stream-job.ts';
@@ -16,7 +17,7 @@ import {
   StoreError,
 } from '../ports/store.ts';
 import type { StreamJobs } from '../ports/stream-jobs.ts';
-import { authorOf, overruledEvent } from './intake-words.ts';
+import { authorOf, editKey, overruledEvent } from './intake-words.ts';
 
 /** More steps than these are another turn's. */
 const MAX_STEPS = 8;
@@ -63,6 +64,8 @@ interface Progress {
   readonly bases: Map<Revision, JobContent | null>;
   note: Note | null;
   seen: Seen | null;
+  /** An edit that the store has by now, though the goal is another one. */
+  stored: Seen | null;
   failure: ClusterError | null;
   againAfterMs: number | null;
 }
@@ -91,6 +94,7 @@ export class StreamJobIntake {
       bases: new Map(),
       note: null,
       seen: null,
+      stored: null,
       failure: null,
       againAfterMs: null,
     };
@@ -110,6 +114,7 @@ export class StreamJobIntake {
       goal: progress.goal,
       object,
       definition: turn.jobs.definition,
+      isTakenIn: object !== null && isOf(progress.stored, object),
       base: (revision) => (progress.bases.has(revision) ? (progress.bases.get(revision) ?? null) : 'unread'),
     });
     try {
@@ -162,7 +167,7 @@ export class StreamJobIntake {
       }
       case 'leave':
         progress.note = { kind: 'kept', keepers: step.keepers };
-        progress.seen = holdsBefore(object);
+        progress.seen = isOf(progress.stored, object) ? progress.stored : holdsBefore(object);
         return 'done';
       case 'refuse':
         this.#note(object, step.problems, progress);
@@ -202,14 +207,18 @@ export class StreamJobIntake {
       await turn.jobs.execute({ do: 'release', object }, fence);
       return 'done';
     }
+    // Seen late, it may be gone by now with a home that was made again since: only under its version is it still that one.
+    await turn.jobs.execute({ do: 'claim', object }, fence);
     const author = 'unverified (kubectl delete)';
-    const idempotencyKey = `kubectl/${object.uid}/deleted`;
+    // With what it held: a restored etcd may bring it back, and who deletes it then means it anew.
+    const idempotencyKey = `kubectl/${object.uid}/deleted/${specRevisionOf(object) ?? 'new'}`;
     const origin = { author, source: 'kubectl', reason: null, idempotencyKey } as const;
     await this.#deps.store.write([{ job, content: { kind: 'tombstone' } }], origin, { fence });
     progress.goal = (await turn.reload()) ?? progress.goal;
     if (progress.goal.layers.job.content.kind === 'tombstone') return 'next';
     // The tombstone was stored before, and the job was wanted again since: its object goes, and comes back.
-    await turn.jobs.execute({ do: 'release', object }, fence);
+    const current = turn.jobs.of(job);
+    if (current?.uid === object.uid) await turn.jobs.execute({ do: 'release', object: current }, fence);
     return 'done';
   }
 
@@ -230,15 +239,18 @@ export class StreamJobIntake {
     // Without a base nothing tells an old view of the object from an edit, but a write under its version does.
     const object = base === null ? ((await turn.jobs.execute({ do: 'claim', object: found }, fence)) ?? found) : found;
     const { job, layers } = progress.goal;
+    const content = { kind: 'spec', spec } as const;
     const origin = {
       author: authorOf(object, isStamped),
       source: 'kubectl',
       reason: null,
-      idempotencyKey: `kubectl/${object.uid}/${object.generation}/${base ?? 'head'}`,
+      idempotencyKey: editKey(object, base, content),
     } as const;
+    // As a newcomer's, which it may have been when it was stored: the same change, and so stored once.
+    const id = base === null ? parseJobId(object.uid) : null;
     let stored: Revision | null = null;
     try {
-      const change = { job, content: { kind: 'spec', spec }, base: base ?? layers.job.revision } as const;
+      const change = { job, content, base: base ?? layers.job.revision, ...(id && { id }) } as const;
       const [receipt] = await this.#deps.store.write([change], origin, { fence });
       stored = receipt?.revision ?? null;
     } catch (error) {
@@ -253,7 +265,10 @@ export class StreamJobIntake {
     }
     this.#refused.delete(object.uid);
     progress.goal = (await turn.reload()) ?? progress.goal;
-    return progress.goal.layers.job.revision === stored ? written(object, progress) : 'next';
+    if (progress.goal.layers.job.revision === stored) return written(object, progress);
+    const { uid, generation } = object;
+    progress.stored = { uid, generation, specRevision: stored, specHash: contentHash(content) };
+    return 'next';
   }
 
   #note(object: ObservedStreamJob, problems: readonly string[], progress: Progress): void {
@@ -266,6 +281,9 @@ export class StreamJobIntake {
     progress.events.push({ jobId: job.id, revision, type: 'Warning', reason: EDIT_REFUSED, message });
   }
 }
+
+const isOf = (seen: Seen | null, { uid, generation }: ObservedStreamJob): boolean =>
+  seen?.uid === uid && seen.generation === generation;
 
 const holdsGoal = (object: ObservedStreamJob, { layers: { job } }: Goal): Seen => ({
   uid: object.uid,

@@ -6,7 +6,7 @@ import type { Log } from '../ports/log.ts';
 import type { Fence } from '../ports/shards.ts';
 import { type GoalCatalog, type GoalWriter, StaleBaseError, StoreError } from '../ports/store.ts';
 import type { StreamJobs } from '../ports/stream-jobs.ts';
-import { authorOf } from './intake-words.ts';
+import { authorOf, editKey } from './intake-words.ts';
 
 export interface NewcomersDeps {
   readonly storeId: StoreId;
@@ -52,7 +52,16 @@ export class Newcomers {
     if (owner === id) return this.#lost(jobs, object, known !== null, fence, current);
     if (known) return this.#handOver(jobs, object, known.job.id, current);
     if (object.isDeleting) return this.#letGo(jobs, object, current);
+    if (this.#isOurOwn(object)) {
+      await jobs.execute({ do: 'discard', object }, current);
+      return 'done';
+    }
     return this.#takeIn(jobs, object, fence);
+  }
+
+  /** Bulkhead put it there, its job was removed before its status named that, and nobody else had a part in it. */
+  #isOurOwn(object: ObservedStreamJob): boolean {
+    return isClaimed(object, this.#deps.storeId) && object.status === null && object.keepers.length === 0;
   }
 
   /**
@@ -92,7 +101,7 @@ export class Newcomers {
         author: authorOf(object, isStamped),
         source: 'kubectl',
         reason: null,
-        idempotencyKey: `kubectl/${object.uid}/${object.generation}/none`,
+        idempotencyKey: editKey(object, null, content),
       } as const;
       const change = { job: object.job, content, base: 'none', ...(id && { id }) } as const;
       const [receipt] = await this.#deps.store.write([change], origin, { fence: current });
