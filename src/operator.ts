@@ -7,7 +7,6 @@ import { ClusterKeeper, type KeeperHandlers } from './cluster/keeper.ts';
 import type { ClusterSession } from './cluster/session.ts';
 import type { TargetOptions } from './cluster/target.ts';
 import { type JobId, parseJobId, replicaId, shard } from './job/ids.ts';
-import { type ObservedStreamJob, statusJob } from './plan/stream-job.ts';
 import type { ClusterIdentity } from './ports/cluster.ts';
 import type { Log } from './ports/log.ts';
 import type { Fence } from './ports/shards.ts';
@@ -82,7 +81,7 @@ export class Operator {
       onChanged: this.#changed,
       onPlatform: async (tenant) => {
         await this.#controller.wakeTenant(tenant);
-        this.#wakeNewcomers(tenant);
+        for (const key of this.#session?.streamJobs.newcomers(tenant) ?? []) this.#controller.hint(key);
       },
       onEverything: () => this.#controller.wakeEverything(),
     });
@@ -222,7 +221,7 @@ export class Operator {
         const fence = new KubernetesFence(session.transport, store.storeId, this.#raisedHere);
         const jobsSeen = () => [
           ...[...cache.cells()].flatMap(({ jobId: labelled }) => parseJobId(labelled) ?? []),
-          ...[...session.streamJobs.cache.all()].flatMap((object) => this.#keyOf(object) ?? []),
+          ...session.streamJobs.keys(),
         ];
         const streamJobs = new StreamJobSide({ jobs: session.streamJobs, storeId: store.storeId, store, log });
         this.#activation.connected({ clusterId: identity.id, cell, jobsSeen, fence, streamJobs });
@@ -249,27 +248,9 @@ export class Operator {
       },
       onAdopted: (identity, why) => this.#log.info({ cluster: identity.id }, `cluster taken in: ${why}`),
       onChange: ({ namespace, jobId: labelled }) => this.#controller.wakeNamespace(namespace, parseJobId(labelled)),
-      onStreamJob: this.#onStreamJob,
+      onStreamJob: (key) => this.#controller.hint(key),
       onStreamJobs: () => void this.#controller.wakeEverything().catch(this.#storeTrouble),
     };
-  }
-
-  /** A limit that refused them may have gone. */
-  #wakeNewcomers(tenant: string | null): void {
-    for (const object of this.#session?.streamJobs.cache.all() ?? []) {
-      const isConcerned = tenant === null || object.job.tenant === tenant;
-      if (isConcerned && statusJob(object, this.#options.store.storeId) === null) this.#onStreamJob(object);
-    }
-  }
-
-  readonly #onStreamJob = (object: ObservedStreamJob): void => {
-    const key = this.#keyOf(object);
-    if (key) this.#controller.hint(key);
-  };
-
-  /** The job that a StreamJob is of; before there is one, its UID stands for it. */
-  #keyOf(object: ObservedStreamJob): JobId | null {
-    return statusJob(object, this.#options.store.storeId) ?? parseJobId(object.uid);
   }
 
   /** Ends on-call layers whose time is over; their jobs come by the feed like any other change. */

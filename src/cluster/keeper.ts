@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pRetry from 'p-retry';
-import type { ClusterId, StoreId } from '../job/ids.ts';
+import type { ClusterId, JobId, StoreId } from '../job/ids.ts';
 import type { Settled } from '../plan/observation.ts';
-import type { ObservedStreamJob } from '../plan/stream-job.ts';
 import type { ClusterIdentity } from '../ports/cluster.ts';
 import type { Fence } from '../ports/shards.ts';
 import type { CallSignals } from '../ports/signals.ts';
@@ -48,8 +47,8 @@ export interface KeeperHandlers {
   readonly onUndecided: (identity: ClusterIdentity, why: string) => void;
   readonly onAdopted: (identity: ClusterIdentity, why: string) => void;
   readonly onChange: (change: CellChange) => void;
-  /** A StreamJob is not as it was. */
-  readonly onStreamJob: (object: ObservedStreamJob) => void;
+  /** A StreamJob is not as it was: the job that it is of, or before there is one its UID. */
+  readonly onStreamJob: (key: JobId) => void;
   /** StreamJobs have come (back): every job has to be looked at. */
   readonly onStreamJobs: () => void;
 }

@@ -1,10 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { missingFields } from '../crd/missing.ts';
-import type { JobId, JobName, StoreId } from '../job/ids.ts';
+import { type JobId, type JobName, parseJobId, type StoreId } from '../job/ids.ts';
 import { API_VERSION, KIND } from '../job/spec.ts';
 import type { DefinitionState } from '../plan/intake.ts';
 import { MANAGER } from '../plan/objects.ts';
-import type { Home, ObservedStreamJob, StreamJobAction, StreamJobEvent } from '../plan/stream-job.ts';
+import {
+  type Home,
+  type ObservedStreamJob,
+  type StreamJobAction,
+  type StreamJobEvent,
+  statusJob,
+} from '../plan/stream-job.ts';
 import { ClusterError } from '../ports/cluster.ts';
 import type { Fence } from '../ports/shards.ts';
 import type { StreamJobs } from '../ports/stream-jobs.ts';
@@ -28,14 +34,14 @@ export interface StreamJobsOptions {
   readonly storeId: StoreId;
   /** The namespaces to look in; null for all. */
   readonly namespaces: readonly string[] | null;
-  readonly onChange: (object: ObservedStreamJob) => void;
+  readonly onChange: (key: JobId) => void;
   /** The kind has come (back): every job has to be looked at. */
   readonly onAvailable: () => void;
 }
 
 /** The StreamJobs of one cluster: a watch that outlives the coming and going of their kind, and the writes to them. */
 export class KubernetesStreamJobs implements StreamJobs {
-  readonly cache: StreamJobCache;
+  readonly #cache: StreamJobCache;
   readonly #transport: Transport;
   readonly #options: StreamJobsOptions;
   readonly #writes: StreamJobWrites;
@@ -54,7 +60,10 @@ export class KubernetesStreamJobs implements StreamJobs {
     this.#transport = transport;
     this.#options = options;
     this.#writes = new StreamJobWrites(transport, options.storeId);
-    this.cache = new StreamJobCache(options.onChange);
+    this.#cache = new StreamJobCache((object) => {
+      const key = this.#keyOf(object);
+      if (key) options.onChange(key);
+    });
     this.#pending = new Set(this.#scopes);
   }
 
@@ -97,15 +106,32 @@ export class KubernetesStreamJobs implements StreamJobs {
   }
 
   of(job: JobName): ObservedStreamJob | null {
-    return this.cache.of(job);
+    return this.#cache.of(job);
   }
 
   withUid(uid: string): ObservedStreamJob | null {
-    return this.cache.withUid(uid);
+    return this.#cache.withUid(uid);
   }
 
   ofStatus(job: JobId): ObservedStreamJob | null {
-    return this.cache.ofStatus(job);
+    return this.#cache.ofStatus(job);
+  }
+
+  /** Of every object the job that it is of; before there is one, its UID stands for it. */
+  keys(): JobId[] {
+    return [...this.#cache.all()].flatMap((object) => this.#keyOf(object) ?? []);
+  }
+
+  /** Keys of the objects of a tenant (null: of all) that led to no job: a limit that refused them may have gone. */
+  newcomers(tenant: string | null): JobId[] {
+    const { storeId } = this.#options;
+    return [...this.#cache.all()]
+      .filter(({ job }) => tenant === null || job.tenant === tenant)
+      .flatMap((object) => (statusJob(object, storeId) === null ? (parseJobId(object.uid) ?? []) : []));
+  }
+
+  #keyOf(object: ObservedStreamJob): JobId | null {
+    return statusJob(object, this.#options.storeId) ?? parseJobId(object.uid);
   }
 
   async home(tenant: string): Promise<Home> {
@@ -119,10 +145,10 @@ export class KubernetesStreamJobs implements StreamJobs {
       const answer = await this.#writes.execute(action, fence);
       if (answer !== null && action.do !== 'release') {
         const object = decodeStreamJob(answer);
-        this.cache.recordWrite(object);
+        this.#cache.recordWrite(object);
         return object;
       }
-      if (action.do === 'discard' || action.do === 'release') this.cache.drop(action.object);
+      if (action.do === 'discard' || action.do === 'release') this.#cache.drop(action.object);
       return null;
     } catch (error) {
       if (!(error instanceof ClusterError) || action.do === 'makeNamespace') throw error;
@@ -172,7 +198,7 @@ export class KubernetesStreamJobs implements StreamJobs {
       const round = AbortSignal.any([signal, this.#round.signal]);
       try {
         const path = streamJobsPath(namespace);
-        const source = { path, labelSelector: '', pageSize: PAGE_SIZE, sink: this.cache.sink(namespace) };
+        const source = { path, labelSelector: '', pageSize: PAGE_SIZE, sink: this.#cache.sink(namespace) };
         const onSynced = () => void this.#shown(namespace, settled);
         await reflect(this.#transport, { ...source, onSynced }, round);
       } catch (error) {
@@ -196,7 +222,7 @@ export class KubernetesStreamJobs implements StreamJobs {
   /** The others go on without it. */
   async #hide(namespace: string, settled: () => void): Promise<void> {
     this.#hidden.add(namespace);
-    this.cache.clear(namespace);
+    this.#cache.clear(namespace);
     await this.#listed(namespace, settled);
   }
 
@@ -244,17 +270,17 @@ export class KubernetesStreamJobs implements StreamJobs {
       error.kind === 'gone'
         ? 'StreamJobs are not installed in the cluster, so kubectl is no way in; to install them: kubectl apply --server-side -f install.yaml'
         : `StreamJobs may not be read, so kubectl is no way in: ${error.message}`;
-    this.cache.clear(null);
+    this.#cache.clear(null);
   }
 
   async #refresh(action: Exclude<StreamJobAction, { do: 'makeNamespace' }>): Promise<void> {
     const job = action.do === 'create' ? action.job : action.object.job;
     try {
-      this.cache.put(decodeStreamJob(await this.#transport.call('GET', streamJobPath(job))));
+      this.#cache.put(decodeStreamJob(await this.#transport.call('GET', streamJobPath(job))));
     } catch (error) {
       if (!(error instanceof ClusterError) || error.kind !== 'gone') throw error;
-      const known = this.cache.of(job);
-      if (known) this.cache.drop(known);
+      const known = this.#cache.of(job);
+      if (known) this.#cache.drop(known);
     }
   }
 }
