@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { attempt, type Finding } from '../demo/report.ts';
+import { OPERATOR_ACCOUNT, rbac, USUAL_INSTALLATION } from '../security/rbac/index.ts';
 import { bulkheadOn } from '../test/support/end-to-end.ts';
 import { idleScene, lossScenes, upgradeScene } from './scenes/losses.ts';
 import { handScenes } from './scenes/hands.ts';
@@ -40,6 +41,7 @@ export async function operatorRun({ extent, tell }: OperatorOptions): Promise<Op
     add(...(await lossScenes(stage, isFull)));
     add(await uninstallScene(stage));
     await keepAuditLog(stage);
+    add(await rightsScene(stage));
     return { findings, auditLogs: stage.auditLogs };
   } finally {
     await tearDown(stage);
@@ -59,6 +61,21 @@ export async function devRun({ tell }: Pick<OperatorOptions, 'tell'>): Promise<r
   } finally {
     await tearDown(stage);
   }
+}
+
+/** From the audit logs of the whole run: what the operator asked for, against what the install grants. */
+async function rightsScene({ auditLogs }: Stage): Promise<Finding> {
+  return attempt('the operator used every right that it has, and asked for no other', async () => {
+    const options = {
+      quick: false,
+      audit: auditLogs,
+      user: OPERATOR_ACCOUNT,
+      installation: USUAL_INSTALLATION,
+    } as const;
+    const { passed, figure, detail } = await rbac.run(options);
+    if (!passed) throw new Error(JSON.stringify(detail.broken));
+    return figure;
+  });
 }
 
 async function uninstallScene(stage: Stage): Promise<Finding> {

@@ -5,7 +5,7 @@ import { attempt, type Finding } from '../../demo/report.ts';
 import { BREAK_GLASS_FLAGS } from '../../test/support/break-glass.ts';
 import { bulkheadOn } from '../../test/support/end-to-end.ts';
 import { until } from '../../test/support/until.ts';
-import type { Stage } from '../stage.ts';
+import { type Stage, SYSTEM } from '../stage.ts';
 
 /** A small job among others in its tenant's namespace. */
 const SMALL = `
@@ -22,6 +22,8 @@ spec:
 `;
 
 const JOB = 'orders-by-region';
+const KINDS = { resourcequota: 'ResourceQuota', limitrange: 'LimitRange' } as const;
+const SPECS = { resourcequota: { hard: {} }, limitrange: { limits: [] } } as const;
 
 /** Other ways in than kubectl, and hands that have no business in a cell. */
 export async function handScenes(stage: Stage): Promise<Finding[]> {
@@ -61,33 +63,41 @@ export async function handScenes(stage: Stage): Promise<Finding[]> {
   });
   const foreign = await attempt('a foreign object under one of our names is a condition, never seized', async () => {
     const cell = await kubectl('-n', 'shop', 'get', 'sj', JOB, '-o', 'jsonpath={.status.cell}');
-    const kinds = [
-      ['resourcequota', 'v1', 'ResourceQuota'],
-      ['limitrange', 'v1', 'LimitRange'],
-    ] as const;
-    for (const [resource, apiVersion, kind] of kinds) {
+    const resources = ['resourcequota', 'limitrange'] as const;
+    const operator = (replicas: number) =>
+      kubectl('-n', SYSTEM, 'scale', 'deployment/bulkhead-operator', `--replicas=${replicas}`);
+    // While it is away, or it would be faster.
+    await operator(0);
+    await kubectl(
+      '-n',
+      SYSTEM,
+      'wait',
+      '--for=delete',
+      'pod',
+      '-l',
+      'app.kubernetes.io/name=bulkhead',
+      '--timeout=60s',
+    );
+    for (const resource of resources) {
+      const body = {
+        apiVersion: 'v1',
+        kind: KINDS[resource],
+        metadata: { name: JOB, namespace: cell },
+        spec: SPECS[resource],
+      };
       const file = join(stage.folder, `${resource}.json`);
-      await writeFile(
-        file,
-        JSON.stringify({
-          apiVersion,
-          kind,
-          metadata: { name: JOB, namespace: cell },
-          spec: kind === 'LimitRange' ? { limits: [] } : { hard: {} },
-        }),
-      );
-      await breakGlass('replace', '--force', '--grace-period=0', '-f', file);
-      await until(`${kind} is said to be foreign`, 60_000, async () => {
-        const labels = await kubectl('-n', cell, 'get', resource, JOB, '-o', 'jsonpath={.metadata.labels}').catch(
-          () => '',
-        );
-        // The operator may have been faster: then it is tried again.
-        if (labels !== '') await breakGlass('replace', '--force', '--grace-period=0', '-f', file);
-        return (await reason()) === 'ForeignObject';
-      });
+      await writeFile(file, JSON.stringify(body));
       await breakGlass('-n', cell, 'delete', resource, JOB);
-      await until(`${kind} is made again`, 60_000, async () => (await reason()) === 'WorkersReady');
+      await kubectl('create', '-f', file);
     }
+    await operator(2);
+    await until('they are said to be foreign', 120_000, async () => (await reason()) === 'ForeignObject');
+    for (const resource of resources) {
+      const labels = await kubectl('-n', cell, 'get', resource, JOB, '-o', 'jsonpath={.metadata.labels}');
+      assert.equal(labels, '', `${resource} was left alone`);
+      await kubectl('-n', cell, 'delete', resource, JOB);
+    }
+    await until('they are made again', 120_000, async () => (await reason()) === 'WorkersReady');
     return 'ForeignObject, then made again once it was gone';
   });
   return [shared, kept, foreign];
