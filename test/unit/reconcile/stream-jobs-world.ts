@@ -15,7 +15,8 @@ import {
   type HistoryReader,
   StoreError,
 } from '../../../src/ports/store.ts';
-import { FakeStreamJobServer, FakeStreamJobs } from '../../../src/ports/stream-jobs.fake.ts';
+import { FakeStreamJobs } from '../../../src/ports/stream-jobs.fake.ts';
+import { FakeStreamJobServer } from '../../../src/ports/stream-jobs-server.fake.ts';
 import { StreamJobSide } from '../../../src/reconcile/stream-job-side.ts';
 import type { StoredJob } from '../../../src/store/goals.ts';
 import { decide, isStored } from '../../../src/store/write-decide.ts';
