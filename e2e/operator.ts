@@ -2,10 +2,10 @@ import { join } from 'node:path';
 import { attempt, type Finding } from '../demo/report.ts';
 import { OPERATOR_ACCOUNT, rbac, USUAL_INSTALLATION } from '../security/rbac/index.ts';
 import { bulkheadOn } from '../test/support/end-to-end.ts';
-import { idleScene, lossScenes, upgradeScene } from './scenes/losses.ts';
 import { handScenes } from './scenes/hands.ts';
 import { install } from './scenes/install.ts';
 import { kubectlScene } from './scenes/kubectl.ts';
+import { idleScene, lossScenes, upgradeScene } from './scenes/losses.ts';
 import { keepAuditLog, ROOT, type Stage, setUp, tearDown } from './stage.ts';
 
 export interface OperatorRun {

@@ -4,7 +4,7 @@ import { jobName, parseJobId, type Revision, type StoreId } from '../job/ids.ts'
 import type { FieldKeeper } from '../job/status.ts';
 import { EDIT_REFUSED, type Intake, planIntake } from '../plan/intake.ts';
 import { isClaimed, isOthers, type ObservedStreamJob, specRevisionOf } from '../plan/stream-job.ts';
-import type { Basis, Note } from '../plan/stream-job-status.ts';
+import type { Note } from '../plan/stream-job-status.ts';
 import { ClusterError } from '../ports/cluster.ts';
 import type { Log } from '../ports/log.ts';
 import type { Fence } from '../ports/shards.ts';
@@ -18,6 +18,7 @@ import {
 } from '../ports/store.ts';
 import type { StreamJobs } from '../ports/stream-jobs.ts';
 import { authorOf, editKey, overruledEvent } from './intake-words.ts';
+import { holdsBefore, holdsGoal, isOf, type Seen } from './seen.ts';
 
 /** More steps than these are another turn's. */
 const MAX_STEPS = 8;
@@ -37,10 +38,6 @@ export interface IntakeTurn {
   readonly fence: () => Fence | null;
   /** The goal as the store has it now. @throws StoreError */
   readonly reload: () => Promise<Goal | null>;
-}
-
-export interface Seen extends Basis {
-  readonly uid: string;
 }
 
 /** What a look at a job's StreamJob has led to. */
@@ -281,24 +278,6 @@ export class StreamJobIntake {
     progress.events.push({ jobId: job.id, revision, type: 'Warning', reason: EDIT_REFUSED, message });
   }
 }
-
-const isOf = (seen: Seen | null, { uid, generation }: ObservedStreamJob): boolean =>
-  seen?.uid === uid && seen.generation === generation;
-
-const holdsGoal = (object: ObservedStreamJob, { layers: { job } }: Goal): Seen => ({
-  uid: object.uid,
-  generation: object.generation,
-  specRevision: job.revision,
-  specHash: job.contentHash,
-});
-
-/** What it held when it was taken in last: nothing of it is taken in now. */
-const holdsBefore = (object: ObservedStreamJob): Seen => ({
-  uid: object.uid,
-  generation: object.generation,
-  specRevision: specRevisionOf(object),
-  specHash: object.status?.specHash ?? null,
-});
 
 /** Whatever the cluster made of what we wrote is the goal's revision, also where an older definition dropped fields. */
 function written(object: ObservedStreamJob | null, progress: Progress): Step {
