@@ -1,6 +1,6 @@
+import type { Caller } from '../cluster/transport.ts';
 import { ClusterError } from '../ports/cluster.ts';
 import type { Log } from '../ports/log.ts';
-import type { Caller } from '../cluster/transport.ts';
 import { missingRights, type Right, rightsText, rightsWithin } from './rights.ts';
 
 /** Rights come by somebody's apply, a moment or a day after the operator. */

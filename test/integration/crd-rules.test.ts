@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
-import { withQuantitiesAsText } from '../../src/job/object-spec.ts';
 import { checkObject } from '../../src/job/check-object.ts';
+import { withQuantitiesAsText } from '../../src/job/object-spec.ts';
 import { type JobSpec, jobSpecSchema } from '../../src/job/spec.ts';
 import { specArbitrary } from '../support/arbitrary.ts';
 import { type CrdCluster, crdCluster, jobsPath, streamJob, TENANT } from './crd-cluster.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { withQuantitiesAsText } from '../../../src/job/object-spec.ts';
 import { effectiveSpec } from '../../../src/job/defaults.ts';
+import { withQuantitiesAsText } from '../../../src/job/object-spec.ts';
 import { type JobSpec, jobSpecSchema } from '../../../src/job/spec.ts';
 import { specArbitrary } from '../../support/arbitrary.ts';
 
