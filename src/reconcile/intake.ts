@@ -150,8 +150,7 @@ export class StreamJobIntake {
       case 'hearDeletion':
         return this.#hearDeletion(object, turn, fence, progress);
       case 'readBase': {
-        const { jobs: _jobs, goal } = turn;
-        const found = (await this.#deps.store.revisionOf(goal.job.id, step.revision))?.content;
+        const found = (await this.#deps.store.revisionOf(turn.goal.job.id, step.revision))?.content;
         progress.bases.set(step.revision, found?.kind === 'spec' || found?.kind === 'tombstone' ? found : null);
         return 'next';
       }
