@@ -55,3 +55,7 @@ export function lastManagerOf(entries: readonly Entry[]): string {
   const newest = wrote.reduce<Entry | null>((last, entry) => (last && last.time > entry.time ? last : entry), null);
   return newest?.manager || 'unknown';
 }
+
+/** Who wrote by the scale subresource, which is recorded without a time; null where nobody did. */
+export const scaleManagerOf = (entries: readonly Entry[]): string | null =>
+  entries.find((entry) => entry.subresource === 'scale' && specOf(entry) !== null)?.manager ?? null;

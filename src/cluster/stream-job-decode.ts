@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { JobName } from '../job/ids.ts';
 import { LABEL_PREFIX } from '../plan/objects.ts';
 import type { ObservedStreamJob, StreamJobStatus } from '../plan/stream-job.ts';
-import { keepersOf, lastManagerOf, managedFieldsSchema } from './managed-fields.ts';
+import { keepersOf, lastManagerOf, managedFieldsSchema, scaleManagerOf } from './managed-fields.ts';
 
 const conditionSchema = z.object({
   type: z.enum(['Ready', 'Reconciling', 'Stalled']),
@@ -76,5 +76,6 @@ export function decodeStreamJob(raw: unknown): ObservedStreamJob {
     status: decodeStatus(status),
     keepers: keepersOf(metadata.managedFields),
     lastManager: lastManagerOf(metadata.managedFields),
+    scaleManager: scaleManagerOf(metadata.managedFields),
   };
 }

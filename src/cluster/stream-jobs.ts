@@ -6,6 +6,7 @@ import type { DefinitionState } from '../plan/intake.ts';
 import { MANAGER } from '../plan/objects.ts';
 import {
   type Home,
+  isOthers,
   type ObservedStreamJob,
   type StreamJobAction,
   type StreamJobEvent,
@@ -26,6 +27,10 @@ import type { Transport } from './transport.ts';
 const ABSENT_PAUSE_MS = 5_000;
 /** A watch of a kind that is being deleted may never end and never tell: it is listed anew this often. */
 const ENDING_PAUSE_MS = 2_000;
+const UNSTAMPED_NOTE =
+  'the cluster does not stamp who edits StreamJobs (policy bulkhead-author, which needs Kubernetes 1.36), so their authors are said to be unverified';
+const OTHERS_NOTE =
+  'belong to another store, whose finalizer they carry: its operator works on this cluster too, or was left behind; what is deleted of them waits for it';
 /** People decide how large they are, up to 1.5 MB each. */
 const PAGE_SIZE = 50;
 const NOTE_MAX = 1_024;
@@ -88,11 +93,11 @@ export class KubernetesStreamJobs implements StreamJobs {
   /** What is worth to be said of them though nothing is broken. */
   get notes(): string[] {
     if (this.#absent !== null) return [this.#absent];
-    return this.#authorsAreStamped
-      ? []
-      : [
-          'the cluster does not stamp who edits StreamJobs (policy bulkhead-author, which needs Kubernetes 1.36), so their authors are said to be unverified',
-        ];
+    const others = [...this.#cache.all()].filter((object) => isOthers(object, this.#options.storeId)).length;
+    return [
+      ...(others > 0 ? [`${others} StreamJobs ${OTHERS_NOTE}`] : []),
+      ...(this.#authorsAreStamped ? [] : [UNSTAMPED_NOTE]),
+    ];
   }
 
   get definition(): DefinitionState {

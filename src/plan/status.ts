@@ -195,7 +195,7 @@ function judgeRemoval({ actions, failure }: StatusInput): Verdict {
 
 function judgeWorkers(trouble: Trouble | null, rollout: Rollout | null, suspended: boolean): Verdict {
   if (!rollout) return verdict('Pending', 'Applying', 'the workers are not there yet', { reconciling: true });
-  const counts = `${rollout.ready} of ${rollout.desired} workers are ready`;
+  const counts = countsText(rollout);
   if (suspended && rollout.done) return verdict('Suspended', 'Suspended', 'the job is suspended; its cell stays');
   if (rollout.done) return verdict('Running', 'WorkersReady', counts, { ready: 'True' });
   if (trouble) return verdict('Degraded', trouble.reason, `${counts}; ${trouble.message}`, { stalled: true });
@@ -205,6 +205,13 @@ function judgeWorkers(trouble: Trouble | null, rollout: Rollout | null, suspende
     });
   }
   return verdict('Progressing', 'WorkersStarting', counts, { reconciling: true });
+}
+
+function countsText({ ready, desired }: Rollout): string {
+  const more = ready - desired;
+  if (more <= 0) return `${ready} of ${desired} workers are ready`;
+  const stopping = `${more} ${more === 1 ? 'worker is' : 'workers are'} stopping`;
+  return desired === 0 ? stopping : `${desired} of ${desired} workers are ready; ${stopping}`;
 }
 
 /** Reconciling and Stalled are absent when false, as kstatus has it. */

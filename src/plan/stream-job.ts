@@ -71,6 +71,8 @@ export interface ObservedStreamJob {
   readonly keepers: readonly FieldKeeper[];
   /** The field manager that wrote `spec` last. */
   readonly lastManager: string;
+  /** The field manager that wrote by `kubectl scale`, whenever that was; null where none did. */
+  readonly scaleManager: string | null;
 }
 
 /** Where a StreamJob could live: whether its kind and its namespace are there to stay, read just now. */

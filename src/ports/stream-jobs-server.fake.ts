@@ -216,6 +216,7 @@ export class FakeStreamJobServer {
       owners,
       keepers: keepersOf(owners),
       lastManager: manager,
+      scaleManager: null,
     };
   }
 
@@ -232,6 +233,7 @@ export class FakeStreamJobServer {
       owners,
       keepers: keepersOf(owners),
       lastManager: manager,
+      scaleManager: null,
     });
   }
 

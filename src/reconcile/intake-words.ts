@@ -8,10 +8,13 @@ import type { JobEvent } from '../ports/store.ts';
  * Who made the edit that led to the object as it is. Only a stamp of this very generation, in a cluster that is proved
  * to stamp, names a user: anybody could have written the annotation else, and `kubectl scale` leaves an older one.
  */
-export function authorOf({ annotations, generation, lastManager }: ObservedStreamJob, isStamped: boolean): string {
+export function authorOf(object: ObservedStreamJob, isStamped: boolean): string {
+  const { annotations, generation, lastManager, scaleManager } = object;
   const [, stamped, user] = /^(\d+) (.+)$/s.exec(annotations[STREAM_JOB_ANNOTATIONS.author] ?? '') ?? [];
   if (isStamped && user !== undefined && Number(stamped) === generation) return user;
-  return `unverified (manager ${lastManager})`;
+  // Where edits are stamped, one without a stamp came by the scale subresource.
+  const isScale = isStamped && user !== undefined && scaleManager !== null;
+  return isScale ? `unverified (manager ${scaleManager}, by scale)` : `unverified (manager ${lastManager})`;
 }
 
 /**

@@ -33,5 +33,6 @@ export const streamJob = (spec: JobSpec = MINIMAL, change: Partial<ObservedStrea
   status: statusAt(1),
   keepers: [],
   lastManager: 'kubectl-client-side-apply',
+  scaleManager: null,
   ...change,
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { keepersOf, lastManagerOf, managedFieldsSchema } from '../../../src/cluster/managed-fields.ts';
+import { keepersOf, lastManagerOf, managedFieldsSchema, scaleManagerOf } from '../../../src/cluster/managed-fields.ts';
 
 const entries = managedFieldsSchema.parse([
   {
@@ -48,4 +48,9 @@ test('who keeps which fields of the spec is read to the last map; a list is one 
 test('the last manager is the one that wrote the spec, not a label', () => {
   assert.equal(lastManagerOf(entries), 'bulkhead');
   assert.equal(lastManagerOf([]), 'unknown');
+});
+
+test('who scaled is found though the API server records no time of it', () => {
+  assert.equal(scaleManagerOf(entries), 'kubectl');
+  assert.equal(scaleManagerOf([]), null);
 });
