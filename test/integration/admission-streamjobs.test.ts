@@ -240,11 +240,11 @@ test('a stale owner makes, changes and reports on nothing', async () => {
   await create('stale', at(1));
   await raise(2);
   const before = await read('stale');
-  const said = await refused.expect('forbidden', () => create('stale-too', at(1)));
+  const said = await refused.expect('fenced', () => create('stale-too', at(1)));
   assert.ok(said.includes(at(1)) && said.includes(at(2).split(' ')[1] ?? ''), said);
-  await refused.expect('forbidden', () => merge(api, 'stale', { metadata: { finalizers: ['x.dev/y'] } }, OURS));
-  await refused.expect('forbidden', () => merge(api, 'stale', { metadata: mark(at(1)), spec: {} }, OURS));
-  await refused.expect('forbidden', () => status('stale', at(1)));
+  await refused.expect('fenced', () => merge(api, 'stale', { metadata: { finalizers: ['x.dev/y'] } }, OURS));
+  await refused.expect('fenced', () => merge(api, 'stale', { metadata: mark(at(1)), spec: {} }, OURS));
+  await refused.expect('fenced', () => status('stale', at(1)));
   assert.deepEqual(await read('stale'), before);
 });
 
@@ -264,9 +264,9 @@ test('only a mark is a mark: none, half of one, another store’s, several', asy
     at(2),
     `${randomUUID()} ${epoch}`,
   ];
-  for (const text of odd) await refused.expect('forbidden', () => create('odd', text));
+  for (const text of odd) await refused.expect('fenced', () => create('odd', text));
   await create('odd', other.at(1));
-  await refused.expect('forbidden', () => status('odd', ''));
+  await refused.expect('fenced', () => status('odd', ''));
 });
 
 test('others write as they like, under any field manager but Bulkhead’s', async () => {
@@ -284,7 +284,7 @@ test('others write as they like, under any field manager but Bulkhead’s', asyn
         () => false,
       ),
     );
-    const said = await refused.expect('forbidden', () => create('posing', at(1), tenant));
+    const said = await refused.expect('fenced', () => create('posing', at(1), tenant));
     assert.match(said, /field manager bulkhead is Bulkhead's own/);
   } finally {
     await tenant.close();

@@ -329,7 +329,7 @@ test('without the ConfigMap cells stand still and the error says what to install
     ),
   );
   const said = await refused.expect('unfenced', async () => cell.replace(await cell.read('Service'), cell.at(1)));
-  assert.match(said, /kubectl apply --server-side -k manifests\/admission/);
+  assert.match(said, /kubectl apply --server-side -f install.yaml/);
   await refused.expect('unfenced', async () => cell.remove(await cell.read('Service'), cell.at(1)));
   await api.call('POST', '/api/v1/namespaces', { body: { metadata: { name: 'unconcerned' } } });
   await installAdmission(cluster);
