@@ -126,7 +126,10 @@ describe('migrate', () => {
     assertSentence(before, /its role may not do this \(permission denied .*DATABASE_ADMIN_URL to the URL of the owner/);
     const migrated = await bulkhead(['migrate'], { env: rolesOf(there) });
     assert.deepEqual([migrated.exitCode, migrated.stdout], [0, '']);
-    assert.match(migrated.stderr, /^Postgres at .* was migrated: 0001_goals\.sql, 0002_layers_shards\.sql, 0003_take_over\.sql\.\n$/);
+    assert.match(
+      migrated.stderr,
+      /^Postgres at .* was migrated: 0001_goals\.sql, 0002_layers_shards\.sql, 0003_take_over\.sql\.\n$/,
+    );
     assert.match((await bulkhead(['migrate'], { env: rolesOf(there) })).stderr, /is up to date\.\n$/);
     const applied = await bulkhead(['apply', '-f', '-'], {
       env: { DATABASE_URL: there.url },
