@@ -15,7 +15,8 @@ const RUN_LIMIT_MS = 60_000;
 const WAIT_LIMIT_MS = 7_000;
 const OWN_CONNECTION_LIMIT_MS = 2_000;
 const TTL_MS = 5_000;
-const ALL_OBSERVATIONS = 'lock table bulkhead.observation in access exclusive mode';
+/** What every turn that did something writes, and no write of a goal reads. */
+const ALL_EVENTS = 'lock table bulkhead.event in access exclusive mode';
 
 /** One store whose two connections are both taken. */
 async function oneStore() {
@@ -31,8 +32,8 @@ async function oneStore() {
   const handlers = { onJob: (id: JobId) => void heard.push(id), onOther: ignore, onReady, onLost: ignore };
   const listening = store.listen(handlers, abort.signal);
   await until('it listens', RUN_LIMIT_MS, () => ready);
-  const lock = await holdLocks(database.superuserUrl, [ALL_OBSERVATIONS]);
-  const stuck = [store.statuses(), store.statuses()].map((call) => call.catch(ignore));
+  const lock = await holdLocks(database.superuserUrl, [ALL_EVENTS]);
+  const stuck = [store.events({ limit: 1 }), store.events({ limit: 1 })].map((call) => call.catch(ignore));
   await sleep(100);
   const time = async (work: Promise<unknown>): Promise<{ ms: number; error: unknown }> => {
     const startedAt = performance.now();
@@ -67,7 +68,7 @@ async function oneReplica(size: 'sampled' | 'full', kubeconfig: string) {
   const names = numbered(20);
   await untilRunning(store, await applyAll(store, names, specOf('app:1')), RUN_LIMIT_MS);
   const before = await ownerships(superuserUrl);
-  const lock = await holdLocks(superuserUrl, [ALL_OBSERVATIONS]);
+  const lock = await holdLocks(superuserUrl, [ALL_EVENTS]);
   const edited = await applyAll(store, names, specOf('app:2'));
   await sleep(sized(size, 7_000, 60_000));
   const after = await ownerships(superuserUrl);
