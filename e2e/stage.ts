@@ -10,6 +10,7 @@ import { migrate } from '../src/store/migrate.ts';
 import { openStore, type Store } from '../src/store/open.ts';
 import { operatorImage, postgresImage, workerImage } from '../test/cluster/images/index.ts';
 import { nameInCluster } from '../test/cluster/images/release.ts';
+import { openVolumes } from '../test/cluster/images/volumes.ts';
 import { down, type KindCluster } from '../test/cluster/index.ts';
 import { kindUp } from '../test/cluster/kind/index.ts';
 import { run, step } from '../test/cluster/progress.ts';
@@ -41,6 +42,7 @@ const isOwn = (address: string): boolean =>
 /** What the install files and the examples name, built here. */
 async function loadImages(cluster: KindCluster, withPostgres: boolean): Promise<void> {
   const images = [operatorImage, ...(withPostgres ? [postgresImage] : [])];
+  if (withPostgres) await openVolumes(cluster);
   await cluster.loadImages([(await workerImage()).ref]);
   for (const image of images) {
     const { ref, release } = await image();
