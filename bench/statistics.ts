@@ -28,6 +28,10 @@ export function quantileRatio(over: readonly number[], under: readonly number[],
   };
 }
 
+/** The median of one sample over that of another; the interval by bootstrap. */
+export const medianRatio = (over: readonly number[], under: readonly number[]): Ratio =>
+  quantileRatio(over, under, 0.5);
+
 /** Whether a ratio keeps below a limit; `undecided` where the noise is too large to tell. */
 export type Verdict = 'met' | 'missed' | 'undecided';
 
@@ -35,3 +39,13 @@ export function verdict({ interval: [low, high] }: Ratio, limit: number): Verdic
   if (high <= limit) return 'met';
   return low > limit ? 'missed' : 'undecided';
 }
+
+/** Whether a ratio reaches a limit. */
+export function verdictAtLeast({ interval: [low, high] }: Ratio, limit: number): Verdict {
+  if (low >= limit) return 'met';
+  return high < limit ? 'missed' : 'undecided';
+}
+
+/** `×0.93 (95 %: 0.91–0.95)` */
+export const ratioText = ({ value, interval: [low, high] }: Ratio): string =>
+  `×${value.toFixed(2)} (95 %: ${low.toFixed(2)}–${high.toFixed(2)})`;
