@@ -29,7 +29,11 @@ export function humanLine(json: string, paint: (style: Style, text: string) => s
   return `${clock} ${label} ${printable(String(msg ?? ''))}${paint('gray', details.join(''))}\n`;
 }
 
-/** The operator's log, on stderr. Written at once, so none is lost. */
+/**
+ * The operator's log, on stderr. JSON lines are written in the background, so that a rebuild, which tells of thousands
+ * of writes a second, does not wait for each of them: what comes while one write is under way goes out with the next.
+ * Nothing waits for more to come, and pino writes the rest when the process exits; only a SIGKILL loses a moment.
+ */
 export function operatorLog({ level, format = process.stderr.isTTY ? 'text' : 'json' }: LogOptions): Logger {
   const options: pino.LoggerOptions = {
     level,
@@ -37,7 +41,7 @@ export function operatorLog({ level, format = process.stderr.isTTY ? 'text' : 'j
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
   };
-  if (format === 'json') return pino(options, pino.destination({ dest: 2, sync: true }));
+  if (format === 'json') return pino(options, pino.destination({ dest: 2, sync: false }));
   const paint = (style: Style, text: string) => styleText(style, text, { stream: process.stderr });
   return pino(options, { write: (json: string) => void process.stderr.write(humanLine(json, paint)) });
 }
