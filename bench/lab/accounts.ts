@@ -29,7 +29,7 @@ const ACCOUNTS: Readonly<Record<Contestant, string>> = {
   watcher: 'bench-watcher',
 };
 /** The API group of the kind that the yardsticks' operators act on. */
-export const YARDSTICK_GROUP = 'bench.bulkhead.dev';
+export const YARDSTICK_GROUP = 'yardstick.dev';
 
 const MANIFESTS = join(import.meta.dirname, '../../manifests');
 const FIELD_MANAGER = 'kubectl';
@@ -69,12 +69,13 @@ const granted = (name: string, rules: readonly Rule[]): Manifest[] => [
 
 const everything = (group: string): Rule => ({ apiGroups: [group], resources: ['*'], verbs: ['*'] });
 
-/** What the operator may do, a kind of their own, and what kopf reports by. */
+/** What the operator may do, a kind of their own, and what they report and elect a leader by. */
 const yardstickRules = (operatorRules: readonly Rule[]): Rule[] => [
   ...operatorRules,
   everything(YARDSTICK_GROUP),
   { apiGroups: [''], resources: ['configmaps'], resourceNames: ['bulkhead-fence'], verbs: ['get', 'patch'] },
-  { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
+  { apiGroups: ['', 'events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },
+  { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'create', 'update'] },
   { apiGroups: ['apiextensions.k8s.io'], resources: ['customresourcedefinitions'], verbs: ['get', 'list', 'watch'] },
 ];
 

@@ -2,6 +2,7 @@
 export * from './accounts.ts';
 export * from './audit.ts';
 export * from './bulkhead.ts';
+export * from './cells.ts';
 export * from './database.ts';
 export * from './interleaved.ts';
 export * from './interrupt.ts';

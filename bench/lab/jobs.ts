@@ -1,4 +1,4 @@
-import { type JobId, type Revision, type Shard, shardOf } from '../../src/job/ids.ts';
+import { type JobId, type JobName, type Revision, type Shard, shardOf } from '../../src/job/ids.ts';
 import type { JobSpec } from '../../src/job/spec.ts';
 import type { GoalChange, GoalReceipt } from '../../src/ports/store.ts';
 import type { Store } from '../../src/store/open.ts';
@@ -48,13 +48,20 @@ function written(receipt: GoalReceipt): WrittenJob {
   return { id, tenant: job.tenant, name: job.name, revision, shard: shardOf(id) };
 }
 
+/** The jobs that {@link loadJobs} stores. */
+export function jobsToLoad(count: number, options: LoadOptions): { readonly job: JobName; readonly spec: JobSpec }[] {
+  const { tier, prefix = 'job', perTenant = 100, spec = benchSpec(undefined, tier) } = options;
+  return Array.from({ length: count }, (_, i) => ({
+    job: { tenant: `tenant-${Math.floor(i / perTenant)}`, name: `${prefix}-${i}` },
+    spec,
+  }));
+}
+
 /** Stores goals, straight and in batches. @returns them in the order of their numbers */
 export async function loadJobs(store: Store, count: number, options: LoadOptions): Promise<WrittenJob[]> {
-  const { tier, prefix = 'job', perTenant = 100, spec = benchSpec(undefined, tier) } = options;
-  const changes = Array.from({ length: count }, (_, i): GoalChange => {
-    const job = { tenant: `tenant-${Math.floor(i / perTenant)}`, name: `${prefix}-${i}` };
-    return { job, content: { kind: 'spec', spec } };
-  });
+  const changes = jobsToLoad(count, options).map(
+    ({ job, spec }): GoalChange => ({ job, content: { kind: 'spec', spec } }),
+  );
   const jobs: WrittenJob[] = [];
   for (let i = 0; i < count; i += JOBS_A_WRITE) {
     jobs.push(...(await store.write(changes.slice(i, i + JOBS_A_WRITE), ORIGIN)).map(written));
