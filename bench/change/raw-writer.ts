@@ -1,11 +1,11 @@
 import pg from 'pg';
 import { Client } from 'undici';
-import { fenceMark } from '../../src/cluster/epoch-fence-data.ts';
 import { objectPath } from '../../src/cluster/paths.ts';
 import { readTarget } from '../../src/cluster/target.ts';
 import { Transport } from '../../src/cluster/transport.ts';
 import { ANNOTATIONS, type KubeObject, keyOf } from '../../src/plan/objects.ts';
 import type { Fence } from '../../src/ports/shards.ts';
+import { fenceMark } from '../../src/ports/shards.ts';
 import { GOAL_CHANNEL } from '../../src/store/write.ts';
 import { FencedCell } from '../../test/support/fenced-cell.ts';
 import { type BenchDatabase, benchSpec, changeJob, type Lab, type ObjectWatcher } from '../lab/index.ts';

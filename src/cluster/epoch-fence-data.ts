@@ -1,8 +1,7 @@
 import { z } from 'zod';
-import { type Epoch, formatEpoch, parseEpoch } from '../job/epoch.ts';
+import { type Epoch, epochMark, parseEpoch } from '../job/epoch.ts';
 import { SHARD_COUNT, type Shard, type StoreId, shard } from '../job/ids.ts';
 import { ClusterError } from '../ports/cluster.ts';
-import type { Fence } from '../ports/shards.ts';
 
 /**
  * The fence in a cluster: a ConfigMap, shared by all stores, with which the policies in manifests/admission compare
@@ -20,11 +19,6 @@ export const FENCE_REMEDY =
 
 /** The line of a shard that has no epoch yet. */
 const NONE = '-';
-
-/** What an object's annotation says: under which shard's epoch it was written. */
-export const epochMark = (of: Shard, epoch: Epoch): string => `${of}:${formatEpoch(epoch)}`;
-
-export const fenceMark = (fence: Fence): string => epochMark(fence.shard, fence.epoch);
 
 const configMapSchema = z.looseObject({
   metadata: z.looseObject({ resourceVersion: z.string() }),

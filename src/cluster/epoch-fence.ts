@@ -1,19 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { compareToFence, type Epoch, type EpochOrder, formatEpoch } from '../job/epoch.ts';
+import { compareToFence, type Epoch, type EpochOrder, epochMark, formatEpoch } from '../job/epoch.ts';
 import type { Shard, StoreId } from '../job/ids.ts';
 import { MANAGER } from '../plan/objects.ts';
 import { ClusterError, type EpochFence } from '../ports/cluster.ts';
-import type { Fence } from '../ports/shards.ts';
+import { type Fence, fenceMark } from '../ports/shards.ts';
 import {
   decodeFence,
   encodeFence,
-  epochMark,
   FENCE_NAME,
   FENCE_NAMESPACE,
   FENCE_PATH,
   FENCE_REMEDY,
   type FenceState,
-  fenceMark,
 } from './epoch-fence-data.ts';
 import { prove } from './epoch-fence-proof.ts';
 import { type Caller, MERGE_PATCH } from './transport.ts';

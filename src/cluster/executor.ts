@@ -1,9 +1,8 @@
 import type { ClusterAction } from '../plan/actions.ts';
 import { ANNOTATIONS, type KubeObject, keyOf, MANAGER, type ObjectKey, type ObservedObject } from '../plan/objects.ts';
 import { type ActionExecutor, ClusterError } from '../ports/cluster.ts';
-import type { Fence } from '../ports/shards.ts';
+import { type Fence, fenceMark } from '../ports/shards.ts';
 import { decodeObject } from './decode.ts';
-import { fenceMark } from './epoch-fence-data.ts';
 import { createPath, objectPath } from './paths.ts';
 import { MERGE_PATCH, type Transport } from './transport.ts';
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isMap } from '../job/canonical.ts';
 import type { FieldKeeper } from '../job/status.ts';
 import { MANAGER } from '../plan/objects.ts';
 
@@ -13,8 +14,6 @@ const entrySchema = z.looseObject({
 export const managedFieldsSchema = z.array(entrySchema).default([]);
 
 type Entry = z.infer<typeof entrySchema>;
-
-const isMap = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
 
 /**
  * Paths of a FieldsV1 set, as far as they lead through maps: `f:name` is a field, `.` the map itself; a list's entries

@@ -8,15 +8,11 @@ import {
   STREAM_JOB_ANNOTATIONS,
   type StreamJobAction,
 } from '../plan/stream-job.ts';
-import type { Fence } from '../ports/shards.ts';
-import { fenceMark } from './epoch-fence-data.ts';
+import { type Fence, writtenBy } from '../ports/shards.ts';
 import { streamJobPath, streamJobsPath } from './paths.ts';
 import { type Caller, JSON_PATCH } from './transport.ts';
 
 const QUERY = { fieldManager: MANAGER, fieldValidation: 'Strict' };
-
-/** What a write of this store under this fence says of itself. */
-export const writtenBy = (storeId: StoreId, fence: Fence): string => `${storeId} ${fenceMark(fence)}`;
 
 type Operation = { readonly op: 'add' | 'replace'; readonly path: string; readonly value: unknown };
 

@@ -1,3 +1,5 @@
+import type { Shard } from './ids.ts';
+
 /**
  * Under which right a replica acts for a shard. `n` grows with every change of owner; the database's system identifier
  * and timeline tell apart what only looks like the same store: one that was restored elsewhere, or promoted.
@@ -15,6 +17,9 @@ const TEXT = /^(\d{1,20})\/(\d{1,10})\/(\d{1,15})$/;
 
 /** `system/timeline/n`, as annotations and the fence in the cluster carry it. */
 export const formatEpoch = ({ system, timeline, n }: Epoch): string => `${system}/${timeline}/${n}`;
+
+/** What an object's annotation says: under which shard's epoch it was written. */
+export const epochMark = (of: Shard, epoch: Epoch): string => `${of}:${formatEpoch(epoch)}`;
 
 /** null for a text that {@link formatEpoch} did not write. */
 export function parseEpoch(text: string): Epoch | null {

@@ -107,18 +107,20 @@ function planEdit(input: IntakeInput, object: ObservedStreamJob, head: JobRevisi
     return isOurs ? { do: 'writeBack', spec: goal, overruled: [] } : { do: 'submit', spec, base: null };
   }
   if (from === head.revision) return { do: 'submit', spec, base: from };
-  const before = from === 'unknown' ? null : base(from);
-  if (before === 'unread' && from !== 'unknown') return { do: 'readBase', revision: from };
-  if (before === null || before === 'unread' || before.kind === 'tombstone' || !isHashed(object, before)) {
-    // The store does not have what the object was made from: it is an older copy. What nobody has touched since is no
-    // edit, and the store is never made again from it; an edit since then is one on the head.
-    return isUntouched
-      ? { do: 'writeBack', spec: goal, overruled: changedFields(spec, goal) }
-      : { do: 'submit', spec, base: null };
+  if (from !== 'unknown') {
+    const before = base(from);
+    if (before === 'unread') return { do: 'readBase', revision: from };
+    if (before?.kind === 'spec' && isHashed(object, before)) {
+      const edited = changedFields(before.spec, spec);
+      if (edited.length > 0) return { do: 'writeBack', spec: goal, overruled: edited };
+      return follow(object, head, spec, goal);
+    }
   }
-  const edited = changedFields(before.spec, spec);
-  if (edited.length > 0) return { do: 'writeBack', spec: goal, overruled: edited };
-  return follow(object, head, spec, goal);
+  // The store does not have what the object was made from: it is an older copy. What nobody has touched since is no
+  // edit, and the store is never made again from it; an edit since then is one on the head.
+  return isUntouched
+    ? { do: 'writeBack', spec: goal, overruled: changedFields(spec, goal) }
+    : { do: 'submit', spec, base: null };
 }
 
 /** Nothing was edited here, and the goal has moved on. */
@@ -127,11 +129,9 @@ function follow({ keepers: all }: ObservedStreamJob, head: JobRevision, spec: Jo
   return keepers.length > 0 ? { do: 'leave', keepers } : { do: 'writeBack', spec: goal, overruled: [] };
 }
 
-const hashOf = (content: JobContent): string => contentHash(content);
-
 /** Whether the status names this very content; a status without a hash takes the number's word. */
 const isHashed = ({ status }: ObservedStreamJob, content: JobContent): boolean =>
-  status?.specHash === undefined || status.specHash === hashOf(content);
+  status?.specHash === undefined || status.specHash === contentHash(content);
 
 /** The revision that the object was made from; `unknown`: its number means another content by now. */
 function baseOf(object: ObservedStreamJob, storeId: StoreId, head: JobRevision): Revision | 'unknown' | null {
@@ -157,5 +157,5 @@ const mayBeWrittenOver = (head: JobRevision): boolean => head.takeOver === true 
 export const EDIT_REFUSED = 'EditRefused';
 
 /** An edit that was refused is looked at again with each turn: what refused it may have changed since. */
-const isRefused = ({ status }: ObservedStreamJob): boolean =>
+export const isRefused = ({ status }: ObservedStreamJob): boolean =>
   status?.conditions.some(({ type, reason }) => type === 'Ready' && reason === EDIT_REFUSED) ?? false;

@@ -1,5 +1,5 @@
-import type { Epoch } from '../job/epoch.ts';
-import type { ClusterId, ReplicaId, Shard } from '../job/ids.ts';
+import { type Epoch, epochMark } from '../job/epoch.ts';
+import type { ClusterId, ReplicaId, Shard, StoreId } from '../job/ids.ts';
 
 /** What the rest of Bulkhead asks of the store about who acts for which jobs. */
 
@@ -9,6 +9,12 @@ export interface Fence {
   readonly shard: Shard;
   readonly epoch: Epoch;
 }
+
+/** How a cell's object says under which fence it was written, and how the cluster's fence names it. */
+export const fenceMark = ({ shard, epoch }: Fence): string => epochMark(shard, epoch);
+
+/** How a StreamJob says it: the tenant's namespace is shared, so it names the store too. */
+export const writtenBy = (storeId: StoreId, fence: Fence): string => `${storeId} ${fenceMark(fence)}`;
 
 /** What a replica learns from a heartbeat. */
 export interface Standing {

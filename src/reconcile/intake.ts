@@ -8,14 +8,7 @@ import type { Note } from '../plan/stream-job-status.ts';
 import { ClusterError } from '../ports/cluster.ts';
 import type { Log } from '../ports/log.ts';
 import type { Fence } from '../ports/shards.ts';
-import {
-  type GoalCatalog,
-  type GoalWriter,
-  type HistoryReader,
-  type JobEvent,
-  StaleBaseError,
-  StoreError,
-} from '../ports/store.ts';
+import { type GoalWriter, type HistoryReader, type JobEvent, StaleBaseError, StoreError } from '../ports/store.ts';
 import type { StreamJobs } from '../ports/stream-jobs.ts';
 import { authorOf, editKey, overruledEvent } from './intake-words.ts';
 import { holdsBefore, holdsGoal, isOf, type Seen } from './seen.ts';
@@ -27,7 +20,7 @@ const EARLIER_OBJECT_MS = 30_000;
 
 export interface IntakeDeps {
   readonly storeId: StoreId;
-  readonly store: GoalWriter & Pick<HistoryReader, 'revisionOf'> & Pick<GoalCatalog, 'find'>;
+  readonly store: GoalWriter & Pick<HistoryReader, 'revisionOf'>;
   readonly log: Log;
 }
 

@@ -3,7 +3,7 @@ import { type JobId, jobName, parseJobId, type StoreId } from '../job/ids.ts';
 import { isClaimed, isOthers, type ObservedStreamJob, type StreamJobStatus, statusJob } from '../plan/stream-job.ts';
 import { type Note, saysTheSame, streamJobStatus } from '../plan/stream-job-status.ts';
 import type { Log } from '../ports/log.ts';
-import type { Fence } from '../ports/shards.ts';
+import { type Fence, writtenBy } from '../ports/shards.ts';
 import { type GoalCatalog, type GoalWriter, StaleBaseError, StoreError } from '../ports/store.ts';
 import type { StreamJobs } from '../ports/stream-jobs.ts';
 import { authorOf, editKey } from './intake-words.ts';
@@ -11,8 +11,6 @@ import { authorOf, editKey } from './intake-words.ts';
 export interface NewcomersDeps {
   readonly storeId: StoreId;
   readonly store: GoalWriter & Pick<GoalCatalog, 'find'>;
-  /** As the fence's mark says it: which epoch a write is made under. */
-  readonly mark: (fence: Fence) => string;
   readonly log: Log;
 }
 
@@ -89,11 +87,11 @@ export class Newcomers {
 
   async #takeIn(jobs: StreamJobs, found: ObservedStreamJob, fence: () => Fence | null): Promise<Welcome> {
     const checked = checkObject(found.job, found.spec);
-    const isStamped = await jobs.stampsAuthors();
     const object = (await this.#claim(jobs, found, fence)) ?? found;
     const current = fence();
     if (!current) return 'done';
     if (checked.kind === 'wrong') return this.#refuse(jobs, object, checked.problems, current);
+    const isStamped = await jobs.stampsAuthors();
     const id = parseJobId(object.uid);
     try {
       const content = { kind: 'spec', spec: checked.spec } as const;
@@ -147,10 +145,17 @@ export class Newcomers {
   }
 
   #status(object: ObservedStreamJob, note: Note | null, fence: Fence): StreamJobStatus {
-    const writtenBy = `${this.#deps.storeId} ${this.#deps.mark(fence)}`;
     const { storeId } = this.#deps;
     const basis = { generation: object.generation, specRevision: null, specHash: null };
-    return streamJobStatus({ storeId, object, job: null, basis, note, writtenBy, now: Date.now() });
+    return streamJobStatus({
+      storeId,
+      object,
+      job: null,
+      basis,
+      note,
+      writtenBy: writtenBy(storeId, fence),
+      now: Date.now(),
+    });
   }
 
   async #say(jobs: StreamJobs, object: ObservedStreamJob, status: StreamJobStatus, fence: Fence): Promise<void> {

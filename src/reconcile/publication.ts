@@ -1,15 +1,16 @@
 import type { Goal } from '../job/goal.ts';
-import type { Revision, StoreId } from '../job/ids.ts';
+import type { StoreId } from '../job/ids.ts';
 import type { JobStatus } from '../job/status.ts';
-import { EDIT_REFUSED } from '../plan/intake.ts';
+import { isRefused } from '../plan/intake.ts';
 import { isClaimed, type ObservedStreamJob, statusJob } from '../plan/stream-job.ts';
 import { type Basis, saysTheSame, streamJobStatus } from '../plan/stream-job-status.ts';
 import { ClusterError } from '../ports/cluster.ts';
 import { errorFields, type Log } from '../ports/log.ts';
-import type { Fence } from '../ports/shards.ts';
+import { type Fence, writtenBy } from '../ports/shards.ts';
 import type { JobEvent } from '../ports/store.ts';
 import type { StreamJobs } from '../ports/stream-jobs.ts';
 import type { TakenIn } from './intake.ts';
+import { holdsBefore, isOf } from './seen.ts';
 
 export interface Publication {
   readonly storeId: StoreId;
@@ -20,8 +21,6 @@ export interface Publication {
   /** What has come to pass since the last turn, for `kubectl get events`: transitions, not every write. */
   readonly events: readonly JobEvent[];
   readonly fence: Fence;
-  /** As the fence's mark says it. */
-  readonly mark: (fence: Fence) => string;
   readonly log: Log;
 }
 
@@ -30,7 +29,7 @@ export interface Publication {
  * @returns what kept it from doing so; null where nothing did, or where the object has changed meanwhile
  */
 export async function publish(publication: Publication): Promise<ClusterError | null> {
-  const { storeId, jobs, goal, status, taken, fence, mark } = publication;
+  const { storeId, jobs, goal, status, taken, fence } = publication;
   const object = jobs.of(goal.job);
   const basis = object && isOurs(object, goal, storeId) ? basisOf(object, taken) : null;
   if (!object || !basis) return null;
@@ -40,7 +39,7 @@ export async function publish(publication: Publication): Promise<ClusterError | 
     job: { goal, status },
     basis,
     note: taken.note,
-    writtenBy: `${storeId} ${mark(fence)}`,
+    writtenBy: writtenBy(storeId, fence),
     now: Date.now(),
   });
   try {
@@ -65,11 +64,9 @@ function isOurs(object: ObservedStreamJob, { job, layers }: Goal, storeId: Store
  * Where the look itself failed, what was said of the spec before still stands, and only the job's state is new.
  */
 function basisOf(object: ObservedStreamJob, { seen, failure }: TakenIn): Basis | null {
-  if (seen) return seen.uid === object.uid && seen.generation === object.generation ? seen : null;
-  const { status } = object;
-  if (!failure || !status || status.conditions.some(({ reason }) => reason === EDIT_REFUSED)) return null;
-  const { observedGeneration: generation, specRevision, specHash } = status;
-  return { generation, specRevision: (specRevision ?? null) as Revision | null, specHash: specHash ?? null };
+  if (seen) return isOf(seen, object) ? seen : null;
+  if (!failure || !object.status || isRefused(object)) return null;
+  return { ...holdsBefore(object), generation: object.status.observedGeneration };
 }
 
 /** Best effort: the audit trail is in the store, so that an event that gets lost here is no loss. */

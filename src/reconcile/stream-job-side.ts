@@ -1,4 +1,3 @@
-import { formatEpoch } from '../job/epoch.ts';
 import type { Goal } from '../job/goal.ts';
 import type { JobId, StoreId } from '../job/ids.ts';
 import type { JobStatus } from '../job/status.ts';
@@ -29,9 +28,6 @@ export interface Shown {
   readonly events: readonly JobEvent[];
 }
 
-/** As an object says it: which epoch a write is made under. */
-const markOf = (fence: Fence): string => `${fence.shard}:${formatEpoch(fence.epoch)}`;
-
 /** One cluster's StreamJobs as a turn sees them: what they say is taken in before it, what came of it is shown after it. */
 export class StreamJobSide {
   readonly #deps: StreamJobSideDeps;
@@ -41,7 +37,7 @@ export class StreamJobSide {
   constructor(deps: StreamJobSideDeps) {
     this.#deps = deps;
     this.#intake = new StreamJobIntake(deps);
-    this.#newcomers = new Newcomers({ ...deps, mark: markOf });
+    this.#newcomers = new Newcomers(deps);
   }
 
   /** null while StreamJobs are not there to be seen. @throws StoreError */
@@ -66,7 +62,7 @@ export class StreamJobSide {
   async show({ goal, status, events }: Shown, taken: TakenIn, fence: Fence): Promise<ClusterError | null> {
     const { jobs, storeId, log } = this.#deps;
     if (!jobs.sees(goal.job.tenant)) return null;
-    return publish({ storeId, jobs, goal, status, taken, events, fence, mark: markOf, log });
+    return publish({ storeId, jobs, goal, status, taken, events, fence, log });
   }
 }
 

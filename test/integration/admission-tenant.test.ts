@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { fenceMark } from '../../src/cluster/epoch-fence-data.ts';
 import { MERGE_PATCH, type Transport } from '../../src/cluster/transport.ts';
 import { ANNOTATIONS, LABELS, MANAGER } from '../../src/plan/objects.ts';
+import { fenceMark } from '../../src/ports/shards.ts';
 import { type ControlPlaneCluster, up } from '../cluster/index.ts';
 import { localkube } from '../cluster/localkube.ts';
 import { run } from '../cluster/progress.ts';

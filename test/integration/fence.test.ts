@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { FENCE_PATH, fenceMark } from '../../src/cluster/epoch-fence-data.ts';
+import { FENCE_PATH } from '../../src/cluster/epoch-fence-data.ts';
 import { createPath, objectPath } from '../../src/cluster/paths.ts';
 import { MERGE_PATCH, Transport } from '../../src/cluster/transport.ts';
 import { SHARD_COUNT, shard } from '../../src/job/ids.ts';
 import { ANNOTATIONS, CELL_KIND_NAMES, keyOf, LABELS, type ObservedObject } from '../../src/plan/objects.ts';
+import { fenceMark } from '../../src/ports/shards.ts';
 import { type ControlPlaneCluster, installAdmission, up } from '../cluster/index.ts';
 import { localkube } from '../cluster/localkube.ts';
 import { run } from '../cluster/progress.ts';
