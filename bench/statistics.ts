@@ -49,3 +49,6 @@ export function verdictAtLeast({ interval: [low, high] }: Ratio, limit: number):
 /** `×0.93 (95 %: 0.91–0.95)` */
 export const ratioText = ({ value, interval: [low, high] }: Ratio): string =>
   `×${value.toFixed(2)} (95 %: ${low.toFixed(2)}–${high.toFixed(2)})`;
+
+/** Three digits after the point at most. */
+export const rounded = (value: number, digits = 3): number => Number(value.toFixed(digits));

@@ -106,7 +106,8 @@ export async function applyManifests(
   }
 }
 
-function administrator(cluster: ControlPlaneCluster): KubeConfig {
+/** The cluster's administrator. */
+export function administrator(cluster: ControlPlaneCluster): KubeConfig {
   const kubeconfig = new KubeConfig();
   kubeconfig.loadFromFile(cluster.kubeconfigPath);
   return kubeconfig;

@@ -1,16 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { CoreV1Api } from '@kubernetes/client-node';
 import { parse } from 'yaml';
-import { encodeFence, epochMark, FENCE_NAME, FENCE_NAMESPACE } from '../../src/cluster/epoch-fence-data.ts';
+import { encodeFence, FENCE_NAME, FENCE_NAMESPACE } from '../../src/cluster/epoch-fence-data.ts';
 import { effectiveSpec } from '../../src/job/defaults.ts';
 import type { Epoch } from '../../src/job/epoch.ts';
+import { epochMark } from '../../src/job/epoch.ts';
 import { jobId, revision, SHARD_COUNT, type Shard, type StoreId, shard, shardOf, storeId } from '../../src/job/ids.ts';
 import type { CellSource } from '../../src/plan/render/cell.ts';
 import { CELL_CRD } from '../yardsticks/build.ts';
 import { CELLS_PATH, cellOf } from '../yardsticks/cell.ts';
 import { createRequests, type ReplayRequest } from '../yardsticks/requests.ts';
-import { applyManifests } from './accounts.ts';
-import { jobsToLoad, type LoadOptions } from './jobs.ts';
+import { administrator, applyManifests } from './accounts.ts';
+import { benchSpec, jobsToLoad, type LoadOptions, type WrittenJob } from './jobs.ts';
 import type { Lab } from './lab.ts';
 
 /** Cells for those who have no store: the same jobs as `loadJobs` stores, under an epoch that nobody else claims. */
@@ -31,6 +33,20 @@ export function cellSources(store: StoreId, count: number, options: LoadOptions)
     const id = jobId(randomUUID());
     const source = { storeId: store, job: { ...job, id }, revision: revision(1), spec: effectiveSpec(spec) };
     return { source, mark: epochMark(shardOf(id), EPOCH) };
+  });
+}
+
+/** Those of stored jobs, under the epochs that an operator of the store has claimed in the lab. */
+export async function storedCells(lab: Lab, store: StoreId, jobs: readonly WrittenJob[]): Promise<MarkedCell[]> {
+  const fence = await administrator(lab.cluster)
+    .makeApiClient(CoreV1Api)
+    .readNamespacedConfigMap({ name: FENCE_NAME, namespace: FENCE_NAMESPACE });
+  const marks = fence.data?.[store]?.split('\n') ?? [];
+  const spec = effectiveSpec(benchSpec());
+  return jobs.map(({ id, tenant, name, revision: of, shard: at }) => {
+    const mark = marks[at];
+    if (mark === undefined || mark === '-') throw new Error(`nobody has claimed shard ${at} of store ${store}`);
+    return { source: { storeId: store, job: { id, tenant, name }, revision: of, spec }, mark };
   });
 }
 

@@ -1,0 +1,156 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { step } from '../../test/cluster/progress.ts';
+import { spawnBound } from '../../test/support/processes.ts';
+import { until } from '../../test/support/until.ts';
+import {
+  type BenchPostgres,
+  benchPostgres,
+  cellRequests,
+  cellSources,
+  freshLab,
+  goalRequests,
+  installCellKind,
+  installFence,
+  type Lab,
+  newStoreId,
+  rssBytes,
+} from '../lab/index.ts';
+import { lineChart } from '../plot.ts';
+import { sendAll } from '../rebuild/replay.ts';
+import type { BenchResult } from '../result.ts';
+import { rounded } from '../statistics.ts';
+import { operatorBinary } from '../yardsticks/build.ts';
+import { convergedBulkhead } from './converged.ts';
+
+export interface MemoryOptions {
+  /** The largest number of jobs. */
+  readonly jobs?: number;
+  readonly sizes?: readonly number[];
+  readonly only?: readonly string[];
+  readonly quick?: boolean;
+  readonly save?: boolean;
+}
+
+const NAMES = ['bulkhead', 'tuned'] as const;
+type Name = (typeof NAMES)[number];
+
+const LIMITS = { ratio: 0.25, bytesAJob: 4_096 };
+const FILL_CONCURRENCY = 16;
+const SAMPLE_MS = 1_000;
+const START_LIMIT_MS = 300_000;
+
+/** Resident bytes while it is left alone. */
+interface Sample {
+  readonly jobs: number;
+  readonly bytes: number;
+}
+
+/** The lowest of several looks while nothing happens: what was only needed on the way is given back by then, or never. */
+async function settled(pid: number, quick: boolean): Promise<number> {
+  const looks: number[] = [];
+  for (let i = 0; i < (quick ? 3 : 45); i += 1) {
+    await sleep(SAMPLE_MS);
+    looks.push(rssBytes(pid));
+  }
+  return Math.min(...looks.slice(-10));
+}
+
+async function bulkheadBytes(lab: Lab, postgres: BenchPostgres, jobs: number, quick: boolean): Promise<number> {
+  await using converged = await convergedBulkhead(lab, postgres, jobs);
+  return await settled(converged.pid, quick);
+}
+
+async function tunedBytes(lab: Lab, jobs: number, quick: boolean): Promise<number> {
+  const store = newStoreId();
+  await installFence(lab, store);
+  await installCellKind(lab);
+  const cells = cellSources(store, jobs, { tier: 'namespace' });
+  await sendAll(lab, 'replay', cellRequests(cells), FILL_CONCURRENCY);
+  await sendAll(lab, 'controller-runtime', goalRequests(cells), FILL_CONCURRENCY);
+  const binary = await operatorBinary();
+  const child = spawnBound([binary, '--kubeconfig', lab.kubeconfigOf('controller-runtime'), '--tuned'], {
+    stdout: 'pipe',
+  });
+  const { pid } = child;
+  if (pid === undefined) throw new Error('the yardstick could not be started');
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  let said = '';
+  child.stdout?.on('data', (bytes: Buffer) => {
+    said += bytes.toString('utf8');
+  });
+  child.stderr?.resume();
+  try {
+    await until('the yardstick is in sync', START_LIMIT_MS, () => said.includes('"leading"'));
+    return await settled(pid, quick);
+  } finally {
+    child.kill('SIGKILL');
+    await ended;
+  }
+}
+
+/** Least squares: bytes a job. */
+export function slope(samples: readonly Sample[]): number {
+  const mean = (of: (sample: Sample) => number): number =>
+    samples.reduce((sum, one) => sum + of(one), 0) / samples.length;
+  const [x, y] = [mean(({ jobs }) => jobs), mean(({ bytes }) => bytes)];
+  const over = samples.reduce((sum, { jobs, bytes }) => sum + (jobs - x) * (bytes - y), 0);
+  return over / samples.reduce((sum, { jobs }) => sum + (jobs - x) ** 2, 0);
+}
+
+/** How much memory one more job takes, once everything has come to rest. */
+export async function memory(options: MemoryOptions): Promise<BenchResult> {
+  const quick = options.quick ?? false;
+  const sizes = quick ? [10, 30] : (options.sizes ?? [1_000, 4_000, options.jobs ?? 10_000]);
+  const only = options.only ?? (quick ? ['bulkhead'] : NAMES);
+  await using lab = await freshLab('bench-memory', { controllers: false });
+  await using postgres = await benchPostgres('memory');
+  const samples: Record<Name, Sample[]> = { bulkhead: [], tuned: [] };
+  let first = true;
+  for (const jobs of sizes) {
+    for (const name of NAMES.filter((one) => only.includes(one))) {
+      if (!first) await lab.wipe();
+      first = false;
+      const bytes = await step(
+        `${name}, ${jobs} jobs`,
+        () => (name === 'bulkhead' ? bulkheadBytes(lab, postgres, jobs, quick) : tunedBytes(lab, jobs, quick)),
+        { typical: '1–5 min' },
+      );
+      samples[name].push({ jobs, bytes });
+    }
+  }
+  return resultOf(sizes, samples, quick);
+}
+
+function resultOf(sizes: readonly number[], samples: Record<Name, Sample[]>, quick: boolean): BenchResult {
+  const measured = NAMES.filter((name) => samples[name].length > 1);
+  for (const name of measured) {
+    const each = samples[name].map(({ jobs, bytes }) => `${jobs}: ${(bytes / 2 ** 20).toFixed(0)} MiB`).join(', ');
+    process.stdout.write(
+      `${name.padEnd(10)}${(slope(samples[name]) / 1024).toFixed(2).padStart(8)} KiB a job   (${each})\n`,
+    );
+  }
+  const ours = slope(samples.bulkhead);
+  const ratio = samples.tuned.length > 1 ? ours / slope(samples.tuned) : null;
+  const met = ours <= LIMITS.bytesAJob && (ratio === null || ratio <= LIMITS.ratio);
+  return {
+    bench: 'memory',
+    jobs: sizes.at(-1) ?? 0,
+    value: Math.round(ours),
+    unit: 'bytes a job',
+    target: LIMITS.bytesAJob,
+    met: quick || met,
+    verdict: quick ? 'undecided' : met ? 'met' : 'missed',
+    ratio: ratio === null ? null : rounded(ratio),
+    ratioTarget: LIMITS.ratio,
+    samples,
+    plot: lineChart({
+      title: 'Resident memory at rest',
+      unit: 'MiB',
+      xLabel: 'jobs',
+      series: measured.map((name) => ({
+        name,
+        points: samples[name].map(({ jobs, bytes }) => [jobs, bytes / 2 ** 20] as const),
+      })),
+    }),
+  };
+}

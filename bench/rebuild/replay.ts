@@ -1,0 +1,65 @@
+import { createWriteStream } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { finished } from 'node:stream/promises';
+import { z } from 'zod';
+import { run } from '../../test/cluster/progress.ts';
+import type { Contestant, Lab } from '../lab/index.ts';
+import { replayBinary } from '../yardsticks/build.ts';
+import type { ReplayRequest } from '../yardsticks/requests.ts';
+
+const reportSchema = z.looseObject({
+  writes: z.number(),
+  seconds: z.number(),
+  cpuSeconds: z.number(),
+  concurrency: z.number(),
+  errors: z.record(z.string(), z.number()).nullable(),
+  firstError: z.string().nullish(),
+});
+export type ReplayReport = z.infer<typeof reportSchema>;
+
+const STALLED_MS = 900_000;
+
+/**
+ * Sends requests by the Go load client, as one of the lab's accounts.
+ * @throws Error when the API server refused any, other than by 429
+ */
+export async function sendAll(
+  lab: Lab,
+  account: Contestant,
+  requests: readonly ReplayRequest[],
+  concurrency: number,
+): Promise<ReplayReport> {
+  await using file = await requestFile(lab, requests);
+  return await sendFile(lab, account, file.path, concurrency);
+}
+
+/** Writes the requests for {@link sendFile}; the file goes with the value. */
+export async function requestFile(
+  lab: Lab,
+  requests: readonly ReplayRequest[],
+): Promise<{ readonly path: string } & AsyncDisposable> {
+  const path = join(lab.cluster.dir, 'requests.ndjson');
+  const file = createWriteStream(path);
+  for (const request of requests) file.write(`${JSON.stringify(request)}\n`);
+  file.end();
+  await finished(file);
+  return { path, [Symbol.asyncDispose]: () => rm(path, { force: true }) };
+}
+
+export async function sendFile(
+  lab: Lab,
+  account: Contestant,
+  path: string,
+  concurrency: number,
+): Promise<ReplayReport> {
+  const binary = await replayBinary();
+  const args = ['--kubeconfig', lab.kubeconfigOf(account), '--requests', path, '--concurrency', String(concurrency)];
+  const printed = await run(binary, args, { timeout: STALLED_MS });
+  const report = reportSchema.parse(JSON.parse(printed.split('\n').at(-1) ?? ''));
+  const refused = Object.keys(report.errors ?? {}).filter((code) => code !== '429');
+  if (refused.length > 0) {
+    throw new Error(`the replay was refused: ${JSON.stringify(report.errors)}, first: ${report.firstError}`);
+  }
+  return report;
+}
