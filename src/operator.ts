@@ -290,7 +290,7 @@ export class Operator {
       withheld: this.#activation.withheld?.reason ?? null,
       storeUp: !this.#storeOutage.down,
       clusterUp: this.#cluster !== null,
-      ready: reasonsOf(this.#readiness()).length === 0,
+      ready: reasonsOf(this.#checks()).length === 0,
       queueDepth: depth,
       workingMs,
       maxTurns: CONCURRENCY,
@@ -299,20 +299,21 @@ export class Operator {
   }
 
   #readiness(): Readiness {
+    return { checks: this.#checks(), notes: this.#session?.streamJobs.notes ?? [] };
+  }
+
+  #checks(): Readiness['checks'] {
     const store = this.#storeOutage.down ? 'the goal store does not answer' : null;
     const { hindrance } = this.#activation;
     // A cluster that was refused is no cluster that is silent.
     const isAbsent = !this.#cluster && this.#refused === null;
     const cluster = isAbsent ? (this.#undecided ?? 'the cluster does not answer') : null;
-    return {
-      checks: [
-        { name: 'store', reason: store },
-        { name: 'cluster', reason: cluster },
-        { name: 'shards', reason: hindrance },
-        { name: 'rights', reason: this.#options.lackingRights?.() ?? null },
-        { name: 'streamjobs', reason: this.#session?.streamJobs.hindrance ?? null },
-      ],
-      notes: this.#session?.streamJobs.notes ?? [],
-    };
+    return [
+      { name: 'store', reason: store },
+      { name: 'cluster', reason: cluster },
+      { name: 'shards', reason: hindrance },
+      { name: 'rights', reason: this.#options.lackingRights?.() ?? null },
+      { name: 'streamjobs', reason: this.#session?.streamJobs.hindrance ?? null },
+    ];
   }
 }

@@ -21,13 +21,13 @@ export interface HealthServer {
 }
 
 /** What hinders the operator; it is ready when nothing does. */
-export const reasonsOf = ({ checks }: Readiness): string[] => checks.flatMap(({ reason }) => reason ?? []);
+export const reasonsOf = (checks: Readiness['checks']): string[] => checks.flatMap(({ reason }) => reason ?? []);
 
 /** As Kubernetes' own components answer to `?verbose`. */
 export function verboseText(readiness: Readiness): string {
   const { checks, notes } = readiness;
   const lines = checks.map(({ name, reason }) => (reason === null ? `[+]${name} ok` : `[-]${name} failed: ${reason}`));
-  const verdict = reasonsOf(readiness).length === 0 ? 'readyz check passed' : 'readyz check failed';
+  const verdict = reasonsOf(checks).length === 0 ? 'readyz check passed' : 'readyz check failed';
   return [...lines, ...notes.map((note) => `[i]${note}`), verdict, ''].join('\n');
 }
 
@@ -46,7 +46,7 @@ export async function serveHealth(
   server.get('/healthz', async () => ({ status: 'ok' }));
   server.get<{ Querystring: { verbose?: string } }>('/readyz', async ({ query }, reply) => {
     const now = readiness();
-    const reasons = reasonsOf(now);
+    const reasons = reasonsOf(now.checks);
     const ready = reasons.length === 0;
     reply.code(ready ? 200 : 503);
     if (query.verbose !== undefined) return reply.type('text/plain; charset=utf-8').send(verboseText(now));

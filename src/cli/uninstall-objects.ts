@@ -1,6 +1,9 @@
 import { z } from 'zod';
+import { FENCE_NAMESPACE } from '../cluster/epoch-fence-data.ts';
+import { crdPath, groupPath } from '../cluster/paths.ts';
 import type { Caller } from '../cluster/transport.ts';
 import { CELL_KINDS, LABEL_PREFIX, LABELS, MANAGER } from '../plan/objects.ts';
+import { CRD_NAME } from '../plan/stream-job.ts';
 import { ClusterError } from '../ports/cluster.ts';
 
 /** What of Bulkhead is in a cluster, found by its names and labels alone, so that no database is needed to find it. */
@@ -16,8 +19,6 @@ export interface Found {
   readonly finalizers: readonly string[];
 }
 
-export const SYSTEM_NAMESPACE = 'bulkhead-system';
-const CRD_NAME = 'streamjobs.bulkhead.dev';
 const KEEPALIVE = 'bulkhead-keepalive';
 /** On everything that install.yaml brings. */
 const INSTALLED = 'app.kubernetes.io/name=bulkhead';
@@ -97,9 +98,9 @@ async function one(api: Caller, base: string, resource: string, name: string, na
 /** What runs the operator, from what makes it to what is made. */
 export async function operatorObjects(api: Caller): Promise<Found[]> {
   return [
-    ...(await one(api, '/apis/apps/v1', 'deployments', 'bulkhead-operator', SYSTEM_NAMESPACE)),
-    ...(await list(api, '/apis/apps/v1', 'replicasets', INSTALLED, SYSTEM_NAMESPACE)),
-    ...(await list(api, '/api/v1', 'pods', INSTALLED, SYSTEM_NAMESPACE)),
+    ...(await one(api, '/apis/apps/v1', 'deployments', 'bulkhead-operator', FENCE_NAMESPACE)),
+    ...(await list(api, '/apis/apps/v1', 'replicasets', INSTALLED, FENCE_NAMESPACE)),
+    ...(await list(api, '/api/v1', 'pods', INSTALLED, FENCE_NAMESPACE)),
   ];
 }
 
@@ -139,8 +140,7 @@ export const crdObjects = (api: Caller): Promise<Found[]> =>
 
 /** Every StreamJob; none where the CRD is not there. Also of a CRD that is on its way out. */
 export async function streamJobs(api: Caller): Promise<Found[]> {
-  const path = `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${CRD_NAME}`;
-  const crd = await orNull(api.call('GET', path));
+  const crd = await orNull(api.call('GET', crdPath(CRD_NAME)));
   const version = crd === null ? undefined : crdSchema.parse(crd).spec.versions.find(({ served }) => served)?.name;
   return version === undefined ? [] : list(api, `/apis/bulkhead.dev/${version}`, 'streamjobs');
 }
@@ -156,7 +156,7 @@ export async function sharedObjects(api: Caller): Promise<Found[]> {
   const all: Found[] = [];
   for (const { apiVersion, resource, namespaced } of Object.values(CELL_KINDS)) {
     if (!namespaced) continue;
-    const base = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
+    const base = groupPath(apiVersion);
     const inCell = ({ path }: Found): boolean =>
       cells.has(`/api/v1${path.slice(base.length).replace(/^(\/namespaces\/[^/]+\/).*$/, '$1')}`);
     all.push(...(await list(api, base, resource, OF_CELLS)).filter((object) => !inCell(object)));
@@ -171,7 +171,7 @@ export async function rightsObjects(api: Caller): Promise<Found[]> {
   return (await Promise.all(kinds.map((kind) => list(api, base, kind, INSTALLED)))).flat();
 }
 
-export const systemNamespace = (api: Caller): Promise<Found[]> => one(api, '/api/v1', 'namespaces', SYSTEM_NAMESPACE);
+export const systemNamespace = (api: Caller): Promise<Found[]> => one(api, '/api/v1', 'namespaces', FENCE_NAMESPACE);
 
 /** The namespace of install-dev.yaml's Postgres. It is never removed: the goals are in it. */
 export const devPostgres = (api: Caller): Promise<Found[]> => one(api, '/api/v1', 'namespaces', 'bulkhead-postgres');

@@ -35,7 +35,6 @@ interface Planned {
 
 interface Plan {
   readonly steps: readonly Planned[];
-  readonly cells: readonly Found[];
   readonly keepalive: readonly Found[];
   /** Which of the two files brings back what was here. */
   readonly installFile: string;
@@ -72,7 +71,7 @@ async function makePlan(context: Context, options: UninstallOptions): Promise<Pl
     '',
   ].join('\n');
   const installFile = postgres.length > 0 ? 'install-dev.yaml' : 'install.yaml';
-  return { steps: going, cells, keepalive, installFile, text };
+  return { steps: going, keepalive, installFile, text };
 }
 
 const cellsText = (cells: readonly Found[], isKept: boolean): string =>

@@ -2,7 +2,8 @@ import type { JobName } from '../job/ids.ts';
 import { API_VERSION } from '../job/spec.ts';
 import { CELL_KINDS, type CellKind, type ObjectKey } from '../plan/objects.ts';
 
-const groupPath = (apiVersion: string): string =>
+/** Where the kinds of a group and version are served. */
+export const groupPath = (apiVersion: string): string =>
   apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
 
 const within = (namespace: string | null): string => (namespace === null ? '' : `/namespaces/${namespace}`);
