@@ -7,14 +7,20 @@ import { type Pair, pairedRatio } from './pairs.ts';
 import { makeWorld, type World } from './world.ts';
 
 export interface PoisonOptions {
-  readonly jobs: number;
-  /** Which shares of the jobs are bad, each for itself. */
-  readonly shares: readonly number[];
-  /** In equal parts. */
-  readonly kinds: readonly Kind[];
-  readonly pairs: number;
-  readonly quick: boolean;
+  /** By default 300. */
+  readonly jobs?: number;
+  /** Which shares of the jobs are bad, each for itself; by default 1, 10 and 50 %. */
+  readonly shares?: readonly number[];
+  /** In equal parts; by default all. */
+  readonly kinds?: readonly Kind[];
+  /** By default 10. */
+  readonly pairs?: number;
+  readonly quick?: boolean;
 }
+
+type Options = Required<PoisonOptions>;
+
+const DEFAULTS: Options = { jobs: 300, shares: [0.01, 0.1, 0.5], kinds: KINDS, pairs: 10, quick: false };
 
 interface Timing {
   /** Edits of healthy jobs a second, in all phases: about a tenth of what the API server can do. */
@@ -27,7 +33,7 @@ interface Timing {
 
 const TIMING: Timing = { perSecond: 10, onsetMs: 12_000, recoveryMs: 4_000, measuredMs: 6_000 };
 const QUICK: Timing = { perSecond: 10, onsetMs: 1_500, recoveryMs: 500, measuredMs: 1_500 };
-const [QUICK_JOBS, QUICK_SHARE] = [24, 0.5];
+const QUICK_SIZE: PoisonOptions = { jobs: 24, shares: [0.5], pairs: 1 };
 /** Up to a tenth of the jobs, and beyond. */
 const [FEW, LIMIT_FEW, LIMIT_MANY] = [0.1, 1.1, 1.3];
 /** An edit of a healthy job while very many others begin to fail: faults.md, row 22. */
@@ -58,7 +64,7 @@ interface Measured {
 
 const median = (values: readonly number[]): number => quantile(values, 0.5);
 
-async function measure(world: World, share: number, options: PoisonOptions, timing: Timing): Promise<Measured> {
+async function measure(world: World, share: number, options: Options, timing: Timing): Promise<Measured> {
   const { operator, proxy, undoer } = world;
   const count = Math.max(1, Math.round(options.jobs * share));
   const bad = world.badJobs(count, options.kinds);
@@ -112,7 +118,7 @@ async function measure(world: World, share: number, options: PoisonOptions, timi
 
 /** Whether bad jobs cost healthy ones anything: an edit of a healthy job until an independent watcher sees it. */
 export async function poison(given: PoisonOptions): Promise<BenchResult> {
-  const options = given.quick ? { ...given, jobs: QUICK_JOBS, shares: [QUICK_SHARE], pairs: 1 } : given;
+  const options = { ...DEFAULTS, ...given, ...(given.quick && QUICK_SIZE) };
   const timing = given.quick ? QUICK : TIMING;
   await using world = await makeWorld(options.jobs);
   const typicalMs = options.pairs * (timing.onsetMs + timing.recoveryMs + 2 * timing.measuredMs);
@@ -153,7 +159,7 @@ function lines({ share, bad, pairs, p50, p99, limit, verdict: told, onsetMs, ...
 const round = (value: number, digits = 2): number => Number(value.toFixed(digits));
 const rounded = ({ value, interval }: Ratio) => ({ value: round(value), interval: interval.map((x) => round(x)) });
 
-function result(options: PoisonOptions, measured: readonly Measured[]): BenchResult {
+function result(options: Options, measured: readonly Measured[]): BenchResult {
   const worst = [...measured].sort((a, b) => b.p99.value / b.limit - a.p99.value / a.limit)[0];
   if (!worst) throw new Error('nothing was measured: name at least one share');
   const verdicts = measured.map((it) => it.verdict);
@@ -187,5 +193,3 @@ function result(options: PoisonOptions, measured: readonly Measured[]): BenchRes
     quick: options.quick,
   };
 }
-
-export const poisonDefaults = { jobs: 300, shares: [0.01, 0.1, 0.5], kinds: KINDS, pairs: 10 } as const;

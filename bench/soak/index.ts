@@ -1,0 +1,153 @@
+import { note, step } from '../../test/cluster/progress.ts';
+import { breakGlass } from '../../test/support/break-glass.ts';
+import type { OperatorProcess } from '../../test/support/processes.ts';
+import { until } from '../../test/support/until.ts';
+import { benchPostgres, freshLab, onInterrupt, rssBytes, startBulkhead } from '../lab/index.ts';
+import type { BenchResult } from '../result.ts';
+import { Churn } from './churn.ts';
+import { listenQuietly, pause, type Quiet, STATISTICS_DELAY_MS, writesIn } from './quiet.ts';
+import { line, report, type Sample, type Soaked } from './report.ts';
+
+export interface SoakOptions {
+  /** By default 60. */
+  readonly minutes?: number;
+  /** By default 300. */
+  readonly jobs?: number;
+  readonly quick?: boolean;
+}
+
+interface Timing {
+  readonly totalMs: number;
+  readonly jobs: number;
+  /** Things that happen in a second, in the churn. */
+  readonly perSecond: number;
+  readonly churnMs: number;
+  /** After the churn: namespaces end, workers roll out, and Postgres hands in its counts. */
+  readonly settleMs: number;
+  readonly quietMs: number;
+  readonly sampleMs: number;
+}
+
+const DEFAULTS = { perSecond: 2, churnMs: 170_000, settleMs: 40_000, quietMs: 60_000, sampleMs: 10_000 };
+const QUICK: Timing = {
+  totalMs: 0,
+  jobs: 8,
+  perSecond: 4,
+  churnMs: 2_000,
+  settleMs: 4_000,
+  quietMs: 1_000,
+  sampleMs: 500,
+};
+const START_LIMIT_MS = 60_000;
+const JOB_LIMIT_MS = 1_000;
+/** Longer is not waited for the end of a soak that was told to end; then everything is taken down as it is. */
+const STOP_LIMIT_MS = 60_000;
+
+/**
+ * Churn and quiet in turns, for an hour: whether memory grows, and whether anything is written while nothing is wanted.
+ * Told to stop (SIGINT, SIGTERM), or when anything fails on the way, it says what it has seen so far.
+ */
+export async function soak(options: SoakOptions): Promise<BenchResult> {
+  const { jobs = 300, minutes = 60, quick = false } = options;
+  const timing: Timing = quick ? QUICK : { ...DEFAULTS, jobs, totalMs: minutes * 60_000 };
+  await using lab = await freshLab('bench-soak', { controllers: true });
+  await using postgres = await benchPostgres('soak');
+  await using database = await postgres.database();
+  const admin = await breakGlass(lab.cluster);
+  const churn = new Churn(database.store, admin);
+  await using operator = startBulkhead(lab, database);
+  const stop = new AbortController();
+  // What was measured is told first, and ends the process by itself.
+  const forget = onInterrupt(() => {
+    stop.abort();
+    return new Promise((resolve) => setTimeout(resolve, STOP_LIMIT_MS));
+  });
+  try {
+    await operator.untilSaid('watching the cluster', START_LIMIT_MS);
+    await churn.add(timing.jobs);
+    await step(`Waiting until ${timing.jobs} jobs run`, () =>
+      until(`${timing.jobs} jobs run`, START_LIMIT_MS + timing.jobs * JOB_LIMIT_MS, async () => {
+        await pause(1_000, stop.signal);
+        return stop.signal.aborted || (await notRunning(churn, database.store)) === 0;
+      }),
+    );
+    const seen = { auditLogPath: lab.cluster.auditLogPath, superuserUrl: database.superuserUrl, store: database.store };
+    const soaked = await run(operator, churn, seen, timing, stop.signal);
+    process.stdout.write(line(soaked));
+    return report(soaked, { jobs: timing.jobs, perSecond: timing.perSecond, quick });
+  } finally {
+    forget();
+    await admin.close();
+  }
+}
+
+interface Seen {
+  readonly auditLogPath: string;
+  readonly superuserUrl: string;
+  readonly store: Parameters<typeof notRunning>[1];
+}
+
+async function run(
+  operator: OperatorProcess,
+  churn: Churn,
+  { auditLogPath, superuserUrl, store }: Seen,
+  timing: Timing,
+  signal: AbortSignal,
+): Promise<Soaked> {
+  const startedAt = performance.now();
+  const samples: Sample[] = [];
+  const sampling = setInterval(() => {
+    const bytes = rssBytes(operator.pid);
+    if (!Number.isNaN(bytes)) samples.push({ atMs: performance.now() - startedAt, bytes });
+  }, timing.sampleMs);
+  const windows: Quiet[] = [];
+  let failure: string | null = null;
+  const roundMs = timing.churnMs + timing.settleMs + timing.quietMs + STATISTICS_DELAY_MS;
+  const rounds = Math.max(1, Math.floor(timing.totalMs / roundMs));
+  try {
+    for (let i = 0; i < rounds && !signal.aborted; i += 1) {
+      const churning = churn.start(timing.perSecond);
+      await pause(timing.churnMs, signal);
+      await churning.stop();
+      await pause(timing.settleMs, signal);
+      if (signal.aborted) break;
+      const late = await notRunning(churn, store);
+      const quiet = await listenQuietly(auditLogPath, superuserUrl, timing.quietMs, signal);
+      // Half a window says nothing that could be held against a whole one.
+      if (!signal.aborted) windows.push(quiet);
+      operator.requireAlive();
+      note(
+        `  round ${i + 1} of ${rounds}: ${writesIn(quiet)} writes in ${quiet.seconds.toFixed(0)} s of quiet, ` +
+          `${late} jobs did not run before it, resident ${((samples.at(-1)?.bytes ?? 0) / 2 ** 20).toFixed(0)} MiB`,
+      );
+    }
+  } catch (error) {
+    failure = error instanceof Error ? error.message : String(error);
+  } finally {
+    clearInterval(sampling);
+  }
+  return {
+    seconds: (performance.now() - startedAt) / 1000,
+    samples,
+    windows,
+    happened: churn.counts,
+    roundSamples: Math.round(roundMs / timing.sampleMs),
+    ended: failure ?? (signal.aborted ? 'stopped before its time' : null),
+  };
+}
+
+async function notRunning(
+  churn: Churn,
+  store: { statuses(ids: readonly Churn['jobs'][number]['id'][]): Promise<readonly StoredPhase[]> },
+): Promise<number> {
+  const { jobs } = churn;
+  const revisions = new Map(jobs.map(({ id, revision }) => [id as string, revision]));
+  const running = (await store.statuses(jobs.map(({ id }) => id))).filter(
+    ({ status }) => status.phase === 'Running' && status.observedRevision >= (revisions.get(status.jobId) ?? 0),
+  );
+  return jobs.length - running.length;
+}
+
+interface StoredPhase {
+  readonly status: { readonly jobId: string; readonly phase: string; readonly observedRevision: number };
+}
