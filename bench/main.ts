@@ -17,12 +17,14 @@ function bench(
   description: string,
   load: () => Promise<(options: never) => Promise<BenchResult>>,
 ): Command {
-  return program
-    .command(name)
-    .description(description)
-    .option('--save', 'keep the result in bench/results')
-    // What the options of a command are is said where it is made, and known to the benchmark alone.
-    .action(async (options: FinishOptions) => finish(await (await load())(options as never), options));
+  return (
+    program
+      .command(name)
+      .description(description)
+      .option('--save', 'keep the result in bench/results')
+      // What the options of a command are is said where it is made, and known to the benchmark alone.
+      .action(async (options: FinishOptions) => finish(await (await load())(options as never), options))
+  );
 }
 
 /** One whose size is to be chosen. */
@@ -70,5 +72,21 @@ sized(
 )
   .addOption(new Option('--sizes <list>', 'numbers of jobs').argParser((text) => list(text).map(positive)))
   .addOption(new Option('--only <names>', 'of bulkhead, tuned').argParser(list));
+
+sized(
+  'change',
+  'from the commit of an edit until a watcher sees it, among few and many idle jobs, against NOTIFY and one bare PUT',
+  async () => (await import('./change/index.ts')).change,
+)
+  .addOption(new Option('--few <n>', 'how many idle jobs the small site has, by default 100').argParser(positive))
+  .addOption(new Option('--samples <n>', 'edits of each at each site, by default 1000').argParser(positive))
+  .addOption(new Option('--edit <what>', 'what is edited, by default replicas').choices(['replicas', 'image']))
+  .addOption(new Option('--tier <tier>', 'how isolated the jobs are').choices(['namespace', 'shared']));
+
+sized(
+  'idle',
+  'what a converged operator asks of the API server, of Postgres and of the processor, against controller-runtime',
+  async () => (await import('./idle/index.ts')).idle,
+).addOption(new Option('--seconds <n>', 'how long to listen, by default 600').argParser(positive));
 
 await program.parseAsync();

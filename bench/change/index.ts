@@ -16,7 +16,7 @@ import { type Parts, partsOf } from './parts.ts';
 import { RawWriter } from './raw-writer.ts';
 import { type Measured, report } from './report.ts';
 
-export interface ChangeOptions {
+interface Sized {
   /** How many idle jobs the large site has. */
   readonly jobs: number;
   /** How many the small one has. */
@@ -25,10 +25,17 @@ export interface ChangeOptions {
   readonly samples: number;
   readonly edit: Edit;
   readonly tier: LoadOptions['tier'];
+}
+
+export interface ChangeOptions extends Partial<Sized> {
   readonly quick?: boolean;
 }
 
-const QUICK = { jobs: 40, few: 10, samples: 5 } as const;
+/** What was measured. */
+export type ChangeMeasure = Sized & { readonly quick: boolean };
+
+const DEFAULTS = { jobs: 10_000, few: 100, samples: 1_000, edit: 'replicas', tier: 'namespace', quick: false } as const;
+const QUICK = { jobs: 10, few: 10, samples: 5 } as const;
 const WARM_UP = 10;
 /** How many of the idle jobs take turns at being edited. */
 const EDITED = 20;
@@ -48,7 +55,7 @@ interface Site {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-async function openSite(postgres: BenchPostgres, name: string, jobs: number, options: ChangeOptions): Promise<Site> {
+async function openSite(postgres: BenchPostgres, name: string, jobs: number, options: ChangeMeasure): Promise<Site> {
   const { tier, edit } = options;
   await using stack = new AsyncDisposableStack();
   const filled = stack.use(await fill(await postgres.database(), { name, jobs, tier, controllers: false }));
@@ -102,13 +109,20 @@ const measured = ({ bulkhead, baseline, parts, filled }: Site): Measured => ({
  * meets all of them.
  */
 export async function change(given: ChangeOptions): Promise<BenchResult> {
-  const options = given.quick ? { ...given, ...QUICK } : given;
-  await using postgres = await benchPostgres('change');
-  // One after the other: their speed of filling is reported.
-  await using few = await openSite(postgres, 'change-few', options.few, options);
-  await using many = await openSite(postgres, 'change-many', options.jobs, options);
-  await Promise.all([few, many].map(({ filled }) => untilQuiet(filled.lab)));
-  const turns = [few, many].flatMap((site) => [
+  const options: ChangeMeasure = { ...DEFAULTS, ...given, ...(given.quick && QUICK) };
+  await using stack = new AsyncDisposableStack();
+  const postgres = stack.use(await benchPostgres('change'));
+  const sites: Site[] = [];
+  // One after the other: their speed of filling is reported. A smoke run has time for one.
+  for (const [name, jobs] of Object.entries({ few: options.few, many: options.jobs })) {
+    if (!options.quick || name === 'many') {
+      sites.push(stack.use(await openSite(postgres, `change-${name}`, jobs, options)));
+    }
+  }
+  const [few, many = few] = sites;
+  if (!few || !many) throw new Error('there is no site');
+  await Promise.all(sites.map(({ filled }) => untilQuiet(filled.lab)));
+  const turns = sites.flatMap((site) => [
     (counts: boolean) => sampleBulkhead(site, counts),
     (counts: boolean) => sampleBaseline(site, counts),
   ]);

@@ -1,6 +1,6 @@
 import type { BenchResult } from '../result.ts';
 import { quantile, quantileRatio, type Ratio, ratioText, type Verdict, verdict } from '../statistics.ts';
-import type { ChangeOptions } from './index.ts';
+import type { ChangeMeasure } from './index.ts';
 import type { Parts } from './parts.ts';
 
 export interface Measured {
@@ -61,7 +61,7 @@ function worst(verdicts: readonly Verdict[]): Verdict {
 }
 
 /** Prints the table. @returns the last line */
-export function report(few: Measured, many: Measured, options: ChangeOptions): BenchResult {
+export function report(few: Measured, many: Measured, options: ChangeMeasure): BenchResult {
   const ratios = {
     p50Few: quantileRatio(few.bulkhead, few.baseline, 0.5),
     p50Many: quantileRatio(many.bulkhead, many.baseline, 0.5),
@@ -99,7 +99,7 @@ export function report(few: Measured, many: Measured, options: ChangeOptions): B
     value: round(ratios.p50Many.value),
     unit: 'times NOTIFY + one PUT, p50 of commit to seen',
     target: P50_LIMIT,
-    met: options.quick === true || overall === 'met',
+    met: options.quick || overall === 'met',
     verdict: options.quick ? 'none' : overall,
     verdicts,
     p50Few: rounded(ratios.p50Few),
