@@ -10,8 +10,6 @@ import { cellPlace } from '../plan/names.ts';
 import {
   CELL_KIND_NAMES,
   type CellKind,
-  keyOf,
-  keyText,
   LABELS,
   type ObjectKey,
   type ObservedObject,
@@ -19,6 +17,7 @@ import {
 } from '../plan/objects.ts';
 import type { CellObservation } from '../plan/observation.ts';
 import { reducePod } from '../plan/pods.ts';
+import { readObject } from '../plan/seen.ts';
 import { ClusterError } from '../ports/cluster.ts';
 
 /** A person waits for the answer: rather no live look than a long one. */
@@ -100,7 +99,7 @@ export async function observeCell(transport: Transport, storeId: StoreId, goal: 
     listPods(transport, storeId, goal),
   ]);
   return {
-    objects: new Map([...own, ...shared].map((object) => [keyText(keyOf(object)), object])),
+    objects: [...own, ...shared].map(readObject),
     pods: pods.map(reducePod),
     settled: new Map(),
   };

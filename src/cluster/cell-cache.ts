@@ -1,10 +1,19 @@
-import { type CellKind, keyOf, keyText, LABELS, type ObservedObject } from '../plan/objects.ts';
-import { type CellObservation, goalHash, type ObservedPod, type Settled } from '../plan/observation.ts';
+import { type CellKind, keyText, LABELS, type ObservedObject } from '../plan/objects.ts';
+import {
+  type CellObservation,
+  type ContainerState,
+  goalHash,
+  isAt,
+  type SeenObject,
+  type Settled,
+} from '../plan/observation.ts';
 import { reducePod } from '../plan/pods.ts';
+import { type LiveObject, seenObject } from '../plan/seen.ts';
 import type { CellAddress } from '../ports/cluster.ts';
-import { decodeObject, isNewer } from './decode.ts';
-import { Index } from './index-by.ts';
+import { isNewer, liveObject } from './decode.ts';
 import type { ReflectorSink } from './reflector.ts';
+import { SeenJobs, type SeenPod } from './seen-jobs.ts';
+import { SharedParts, shared } from './shared-parts.ts';
 
 /** A cell in which something changed: its namespace, and the job its labels name (empty where that is not known). */
 export interface CellChange {
@@ -12,33 +21,39 @@ export interface CellChange {
   readonly jobId: string;
 }
 
-interface CachedPod {
-  readonly pod: ObservedPod;
-  readonly jobId: string;
-}
-
 /** How many deletions are remembered: far more than can be under way at one time. */
 const REMEMBERED_DELETIONS = 2_000;
 
-interface PodMeta {
-  readonly metadata: { readonly labels?: Record<string, string> };
-}
+/** Of a container that runs and never ended, as nearly all of them. */
+const RUNNING: ContainerState = { waitingReason: null, waitingMessage: null, lastExit: null };
 
-const namespaceOf = (object: ObservedObject): string =>
-  object.kind === 'Namespace' ? object.metadata.name : (object.metadata.namespace ?? '');
+const namespaceOf = ({ kind, namespace, name }: SeenObject): string => (kind === 'Namespace' ? name : namespace);
 
-const jobOf = (object: ObservedObject): string => object.metadata.labels?.[LABELS.jobId] ?? '';
-
-const namespaceKey = (name: string): string => keyText({ kind: 'Namespace', namespace: '', name });
+/** Whether a plan or a status would come out the same: a version alone is nothing to wake a job for. */
+const saysTheSame = (a: SeenObject, b: SeenObject): boolean =>
+  a.digest === b.digest &&
+  a.revision === b.revision &&
+  a.jobId === b.jobId &&
+  a.store === b.store &&
+  a.isTerminating === b.isTerminating &&
+  // Equal ones are one (see SharedParts), but for rare ones, which may wake a job once too often.
+  a.rollout === b.rollout &&
+  a.carried === b.carried;
 
 /**
  * What the watches have told about all cells of one store, found by the job that an object's labels name: however many
- * cells lie in one namespace, a look at one of them costs no more than its own objects. Our own writes go in at once, so
- * that a plan never acts on a state from before them; an older event that comes later is then dropped by its version.
+ * cells lie in one namespace, a look at one of them costs no more than its own objects. Of each object only what a plan
+ * needs is kept. Our own writes go in at once, so that a plan never acts on a state from before them; an older event that
+ * comes later is then dropped by its version.
  */
 export class CellCache {
-  readonly #objects = new Index<ObservedObject>(jobOf);
-  readonly #pods = new Index<CachedPod>(({ jobId }) => jobId);
+  readonly #jobs = new SeenJobs();
+  /** By UID, for each kind by itself. */
+  readonly #objects = new Map<CellKind, Map<string, SeenObject>>();
+  readonly #namespaces = new Map<string, SeenObject>();
+  /** By UID. */
+  readonly #pods = new Map<string, SeenPod>();
+  readonly #parts = new SharedParts();
   readonly #settled: Map<string, Settled>;
   /** By UID: the version at which an object went, so that a late answer to our own write does not bring it back. */
   readonly #gone = new Map<string, string>();
@@ -52,130 +67,185 @@ export class CellCache {
 
   /** What carries the job's id, wherever it lies, and the namespace of its own, whoever has it. */
   observe({ id, namespace }: CellAddress): CellObservation {
-    const objects = new Map(this.#objects.of(id));
-    const key = namespaceKey(namespace);
-    const own = this.#objects.get(key);
-    if (own) objects.set(key, own);
-    return { objects, pods: [...this.#pods.of(id).values()].map(({ pod }) => pod), settled: this.#settled };
+    const known = this.#jobs.objectsOf(id);
+    const own = this.#namespaces.get(namespace);
+    const objects = own && own.jobId !== id ? known.concat([own]) : known;
+    return { objects, pods: this.#jobs.podsOf(id), settled: this.#settled };
   }
 
   /** All cells: the job id that its objects carry, and a namespace in which one of them lies. */
   *cells(): Generator<CellChange> {
-    for (const [jobId, objects] of this.#objects.groups()) {
-      const object = objects.values().next().value;
-      if (object) yield { namespace: namespaceOf(object), jobId };
-    }
+    for (const object of this.#jobs.firsts()) yield { namespace: namespaceOf(object), jobId: object.jobId };
   }
 
-  /** Takes in the server's answer to our own write. */
+  /**
+   * Takes in the server's answer to our own write, which is no news to the job that wrote. What the server made of it is
+   * remembered where it is not what was sent.
+   */
   recordWrite(stored: ObservedObject, wantedHash: string): void {
-    this.#settled.set(keyText(keyOf(stored)), { goalHash: wantedHash, storedHash: goalHash(stored) });
-    this.#put(stored);
+    // The watch may have told of it before.
+    const seen = this.#put(stored.kind, stored, false) ?? seenObject(stored.kind, stored);
+    const storedHash = goalHash(seen);
+    if (storedHash !== wantedHash) this.#settled.set(keyText(seen), { goalHash: wantedHash, storedHash });
+    else if (this.#settled.size > 0) this.#settled.delete(keyText(seen));
   }
 
   /** Takes in a live read that found nothing: drops the object that we thought was there. */
-  recordAbsence(object: ObservedObject): void {
-    this.#drop(object);
+  recordAbsence({ kind, uid, resourceVersion }: SeenObject): void {
+    this.#drop(kind, uid, resourceVersion);
   }
 
   /** Takes in a live read that found our object. */
   recordRead(object: ObservedObject): void {
-    this.#put(object);
+    this.#put(object.kind, object);
   }
 
-  /** @param namespace the one that is listed and watched; null for all of them */
-  sinkFor(kind: CellKind, namespace: string | null = null): ReflectorSink {
-    const isListed = (object: ObservedObject): boolean =>
-      object.kind === kind && (namespace === null || object.metadata.namespace === namespace);
+  /** @param listed the namespace that is listed and watched; null for all of them */
+  sinkFor(kind: CellKind, listed: string | null = null): ReflectorSink {
+    const put = (item: unknown): string => {
+      const object = liveObject(item);
+      this.#put(kind, object);
+      return object.metadata.uid;
+    };
     return {
-      replaceAll: (items, version) =>
-        this.#replaceAll(
-          isListed,
-          items.map((item) => decodeObject(kind, item)),
-          version,
-        ),
-      upsert: (item) => this.#put(decodeObject(kind, item)),
-      remove: (item) => this.#drop(decodeObject(kind, item)),
+      relist: () => {
+        const present = new Set<string>();
+        return {
+          page: (items) => {
+            for (const item of items) present.add(put(item));
+          },
+          end: (version) => {
+            for (const { uid, namespace, resourceVersion } of [...this.#ofKind(kind).values()]) {
+              if (present.has(uid) || (listed !== null && namespace !== listed)) continue;
+              // What we wrote after the list was made is newer than its absence from it.
+              if (!isNewer(resourceVersion, version)) this.#drop(kind, uid, version);
+            }
+          },
+        };
+      },
+      upsert: put,
+      remove: (item) => {
+        const { uid, resourceVersion } = liveObject(item).metadata;
+        this.#drop(kind, uid, resourceVersion);
+      },
     };
   }
 
-  /** @param namespace the one that is listed and watched; null for all of them */
-  podSink(namespace: string | null = null): ReflectorSink {
+  /** @param listed the namespace that is listed and watched; null for all of them */
+  podSink(listed: string | null = null): ReflectorSink {
     return {
-      replaceAll: (items) => {
-        const before = [...this.#pods.values()].filter(({ pod }) => namespace === null || pod.namespace === namespace);
-        for (const { pod } of before) this.#pods.delete(pod.uid);
-        for (const item of items) this.#putPod(item);
-        for (const { pod, jobId } of before) {
-          if (!this.#pods.has(pod.uid)) this.#onChange({ namespace: pod.namespace, jobId });
-        }
+      relist: () => {
+        const present = new Set<string>();
+        return {
+          page: (items) => {
+            for (const item of items) present.add(this.#putPod(item));
+          },
+          end: () => {
+            for (const pod of [...this.#pods.values()]) {
+              if (!present.has(pod.uid) && (listed === null || pod.namespace === listed)) this.#dropPod(pod);
+            }
+          },
+        };
       },
       upsert: (item) => this.#putPod(item),
       remove: (item) => {
-        const pod = reducePod(item);
-        const known = this.#pods.delete(pod.uid);
-        this.#onChange({ namespace: pod.namespace, jobId: known?.jobId ?? labelledJob(item) });
+        const pod = this.#pods.get(liveObject(item).metadata.uid);
+        if (pod) this.#dropPod(pod);
       },
     };
   }
 
-  #replaceAll(isListed: (object: ObservedObject) => boolean, listed: readonly ObservedObject[], version: string): void {
-    const present = new Set(listed.map((object) => keyText(keyOf(object))));
-    const stale = [...this.#objects.values()]
-      // What we wrote after the list was made is newer than its absence from it.
-      .filter((o) => isListed(o) && !present.has(keyText(keyOf(o))) && !isNewer(o.metadata.resourceVersion, version));
-    for (const object of stale) this.#drop(object);
-    for (const object of listed) this.#put(object);
+  #ofKind(kind: CellKind): Map<string, SeenObject> {
+    const known = this.#objects.get(kind);
+    if (known) return known;
+    const objects = new Map<string, SeenObject>();
+    this.#objects.set(kind, objects);
+    return objects;
   }
 
-  #put(object: ObservedObject): void {
-    const key = keyText(keyOf(object));
-    const known = this.#objects.get(key);
-    const { uid, resourceVersion } = object.metadata;
-    if (known && !isNewer(resourceVersion, known.metadata.resourceVersion)) return;
+  /** @returns what is known now; undefined where the object is older than that or gone by now */
+  #put(kind: CellKind, object: LiveObject, isNews = true): SeenObject | undefined {
+    const { uid, resourceVersion, labels } = object.metadata;
+    // First what is cheap: most of what a new list tells is known.
+    const same = this.#ofKind(kind).get(uid);
+    if (same && !isNewer(resourceVersion, same.resourceVersion)) return undefined;
     const goneAt = this.#gone.get(uid);
-    if (goneAt !== undefined && !isNewer(resourceVersion, goneAt)) return;
-    this.#objects.set(key, object);
-    this.#changed(object);
+    if (goneAt !== undefined && !isNewer(resourceVersion, goneAt)) return undefined;
+    const siblings = this.#jobs.objectsOf(labels?.[LABELS.jobId] ?? '');
+    const seen = this.#parts.share(seenObject(kind, object), siblings);
+    const known = same ?? siblings.find((sibling) => isAt(sibling, seen));
+    if (known && !isNewer(resourceVersion, known.resourceVersion)) return undefined;
+    if (known) this.#remove(known);
+    this.#ofKind(kind).set(uid, seen);
+    this.#jobs.addObject(seen);
+    if (kind === 'Namespace') this.#namespaces.set(seen.name, seen);
+    if (isNews && !(known && saysTheSame(known, seen))) this.#changed(seen);
     // Somebody gave the object to another job: the one that has lost it must look, too.
-    if (known && jobOf(known) !== jobOf(object)) this.#changed(known);
+    if (known && known.jobId !== seen.jobId) this.#changed(known);
+    return seen;
   }
 
-  /** A deletion counts unless we already know a newer object of the same name. */
-  #drop(object: ObservedObject): void {
-    this.#rememberDeletion(object);
-    const key = keyText(keyOf(object));
-    const known = this.#objects.get(key);
+  #drop(kind: CellKind, uid: string, resourceVersion: string): void {
+    this.#rememberDeletion(uid, resourceVersion);
+    const known = this.#ofKind(kind).get(uid);
     if (!known) return;
-    if (
-      known.metadata.uid !== object.metadata.uid &&
-      isNewer(known.metadata.resourceVersion, object.metadata.resourceVersion)
-    )
-      return;
-    this.#objects.delete(key);
-    this.#settled.delete(key);
+    this.#remove(known);
+    if (this.#settled.size > 0) this.#settled.delete(keyText(known));
     this.#changed(known);
   }
 
-  #rememberDeletion({ metadata: { uid, resourceVersion } }: ObservedObject): void {
+  #remove(known: SeenObject): void {
+    this.#ofKind(known.kind).delete(known.uid);
+    this.#jobs.removeObject(known);
+    if (known.kind === 'Namespace' && this.#namespaces.get(known.name) === known) this.#namespaces.delete(known.name);
+  }
+
+  #rememberDeletion(uid: string, resourceVersion: string): void {
     this.#gone.delete(uid);
     this.#gone.set(uid, resourceVersion);
     const oldest = this.#gone.keys().next().value;
     if (this.#gone.size > REMEMBERED_DELETIONS && oldest !== undefined) this.#gone.delete(oldest);
   }
 
-  #putPod(item: unknown): void {
-    const pod = reducePod(item);
+  /** @returns its UID */
+  #putPod(item: unknown): string {
+    const jobId = liveObject(item).metadata.labels?.[LABELS.jobId] ?? '';
+    const { container, ...pod } = reducePod(item);
+    const siblings = this.#jobs.objectsOf(jobId);
+    const { waitingReason, waitingMessage, lastExit } = container;
+    const seen: SeenPod = {
+      ...pod,
+      namespace: shared(pod.namespace, siblings),
+      container: waitingReason === null && waitingMessage === null && lastExit === null ? RUNNING : container,
+      jobId: siblings[0]?.jobId ?? jobId,
+    };
     const known = this.#pods.get(pod.uid);
-    const jobId = labelledJob(item);
-    this.#pods.set(pod.uid, { pod, jobId });
-    this.#onChange({ namespace: pod.namespace, jobId });
-    if (known && known.jobId !== jobId) this.#onChange({ namespace: pod.namespace, jobId: known.jobId });
+    if (known && isSamePod(known, seen)) return pod.uid;
+    if (known) this.#jobs.removePod(known);
+    this.#pods.set(pod.uid, seen);
+    this.#jobs.addPod(seen);
+    this.#onChange({ namespace: seen.namespace, jobId });
+    if (known && known.jobId !== jobId) this.#onChange({ namespace: seen.namespace, jobId: known.jobId });
+    return pod.uid;
   }
 
-  #changed(object: ObservedObject): void {
-    this.#onChange({ namespace: namespaceOf(object), jobId: jobOf(object) });
+  #dropPod(pod: SeenPod): void {
+    this.#pods.delete(pod.uid);
+    this.#jobs.removePod(pod);
+    this.#onChange({ namespace: pod.namespace, jobId: pod.jobId });
+  }
+
+  #changed(object: SeenObject): void {
+    this.#onChange({ namespace: namespaceOf(object), jobId: object.jobId });
   }
 }
 
-const labelledJob = (item: unknown): string => (item as PodMeta).metadata.labels?.[LABELS.jobId] ?? '';
+/** Containers that run are one; whatever happens to another is worth a look. */
+const isSamePod = (a: SeenPod, b: SeenPod): boolean =>
+  a.phase === b.phase &&
+  a.ready === b.ready &&
+  a.terminating === b.terminating &&
+  a.restarts === b.restarts &&
+  a.container === b.container &&
+  a.unschedulable === b.unschedulable &&
+  a.jobId === b.jobId;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ClusterError } from '../ports/cluster.ts';
-import { listSchema, watchEventSchema } from './decode.ts';
+import { decodeEvent, listSchema } from './decode.ts';
 import type { Transport } from './transport.ts';
 
 /** Answers of this size keep both sides' memory flat. */
@@ -20,12 +20,19 @@ const RETRY_MAX_MS = 15_000;
 const SOUND_MS = 5_000;
 const STREAM_PAUSE_MS = 100;
 
-/** Where a reflector puts what it learns. Called in order; must not throw. */
+/** Where a reflector puts what it learns. Called in order; must not throw for what is a Kubernetes object. */
 export interface ReflectorSink {
-  /** The complete set at one moment: what is not in it was gone at `resourceVersion`. */
-  replaceAll(items: readonly unknown[], resourceVersion: string): void;
+  /** A list begins, and with it a new account of everything. */
+  relist(): Relist;
   upsert(item: unknown): void;
   remove(item: unknown): void;
+}
+
+/** The complete set at one moment, page by page: what is taken in is let go of, so a list is never in memory as a whole. */
+export interface Relist {
+  page(items: readonly unknown[]): void;
+  /** The list is complete: what was in none of its pages was gone at `resourceVersion`. */
+  end(resourceVersion: string): void;
 }
 
 export interface ReflectorOptions {
@@ -112,7 +119,7 @@ const asClusterError = (error: unknown, path: string): ClusterError =>
 
 /** A consistent read: no resourceVersion means the newest state, so an API server that lags cannot hand us an old one. */
 async function list(transport: Transport, options: ReflectorOptions, signal: AbortSignal): Promise<string> {
-  const items: unknown[] = [];
+  const relist = options.sink.relist();
   let next: string | undefined;
   do {
     const query = {
@@ -121,10 +128,10 @@ async function list(transport: Transport, options: ReflectorOptions, signal: Abo
       ...(next !== undefined && { continue: next }),
     };
     const page = listSchema.parse(await transport.call('GET', options.path, { query, signal }));
-    items.push(...(page.items ?? []));
+    relist.page(page.items ?? []);
     next = page.metadata.continue || undefined;
     if (next === undefined) {
-      options.sink.replaceAll(items, page.metadata.resourceVersion);
+      relist.end(page.metadata.resourceVersion);
       return page.metadata.resourceVersion;
     }
   } while (!signal.aborted);
@@ -163,7 +170,7 @@ async function watch(
 }
 
 function deliver(sink: ReflectorSink, line: string): string | undefined {
-  const event = watchEventSchema.parse(JSON.parse(line));
+  const event = decodeEvent(line);
   switch (event.type) {
     case 'ADDED':
     case 'MODIFIED':
@@ -175,7 +182,7 @@ function deliver(sink: ReflectorSink, line: string): string | undefined {
     case 'BOOKMARK':
       break;
     case 'ERROR':
-      throw new Expired(event.object.message ?? 'the watch reported an error');
+      throw new Expired(String(event.object.message ?? 'the watch reported an error'));
   }
-  return event.object.metadata?.resourceVersion;
+  return event.resourceVersion;
 }

@@ -71,18 +71,25 @@ export class StreamJobCache {
   /** @param namespace whose objects the source lists; null where it lists all */
   sink(namespace: string | null): ReflectorSink {
     return {
-      replaceAll: (items, version) => {
-        const listed = items.map(decodeStreamJob);
-        const present = new Set(listed.map(({ uid }) => uid));
-        const stale = [...this.#byName.values()].filter(
-          ({ job, uid, resourceVersion }) =>
-            (namespace === null || job.tenant === namespace) &&
-            !present.has(uid) &&
-            // What we wrote after the list was made is newer than its absence from it.
-            !isNewer(resourceVersion, version),
-        );
-        for (const object of stale) this.drop(object);
-        for (const object of listed) this.put(object);
+      relist: () => {
+        const present = new Set<string>();
+        const take = (object: ObservedStreamJob) => {
+          present.add(object.uid);
+          this.put(object);
+        };
+        return {
+          page: (items) => items.map(decodeStreamJob).forEach(take),
+          end: (version) => {
+            const stale = [...this.#byName.values()].filter(
+              ({ job, uid, resourceVersion }) =>
+                (namespace === null || job.tenant === namespace) &&
+                !present.has(uid) &&
+                // What we wrote after the list was made is newer than its absence from it.
+                !isNewer(resourceVersion, version),
+            );
+            for (const object of stale) this.drop(object);
+          },
+        };
       },
       upsert: (item) => this.put(decodeStreamJob(item)),
       remove: (item) => this.drop(decodeStreamJob(item)),

@@ -17,6 +17,8 @@ export type ClusterAction =
       readonly object: ObservedObject;
       readonly goalHash: string;
       readonly why: string;
+      /** Set where only a live read can tell which fields differ. */
+      readonly unread?: true;
     }
   | {
       readonly do: 'delete';

@@ -1,5 +1,6 @@
 import { canonicalJson } from '../job/canonical.ts';
-import { ANNOTATIONS, type CellKind, type KubeObject, LABEL_PREFIX, LABELS } from './objects.ts';
+import { isEmpty, isMap, isOurAnnotation, isOurLabel, SERVER_ALLOCATED, speaks } from './digest.ts';
+import { ANNOTATIONS, type KubeObject, LABELS } from './objects.ts';
 
 /** One field that is not as the goal says. */
 export interface Drift {
@@ -7,20 +8,6 @@ export interface Drift {
   readonly wanted: string;
   readonly found: string;
 }
-
-/** Fields that the API server allocates: it keeps them when a replacement leaves them out, and they are never drift. */
-const SERVER_ALLOCATED: Partial<Record<CellKind, ReadonlySet<string>>> = {
-  Service: new Set(['spec.clusterIP', 'spec.clusterIPs', 'spec.ipFamilies', 'spec.ipFamilyPolicy']),
-  Namespace: new Set(['spec']),
-  ServiceAccount: new Set(['secrets', 'imagePullSecrets']),
-};
-
-/** Every server-defaulted field is rendered, so anything else in a live object was put there by somebody. */
-const isEmpty = (value: unknown): boolean =>
-  value === null || value === undefined || (typeof value === 'object' && Object.keys(value).length === 0);
-
-const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const show = (value: unknown): string => (value === undefined ? 'nothing' : canonicalJson(value));
 
@@ -31,6 +18,9 @@ function compare(path: string, wanted: unknown, found: unknown, allocated: Reado
     return keys.flatMap((key) => {
       const inner = path === '' ? key : `${path}.${key}`;
       if (wanted[key] === undefined && allocated.has(inner)) return [];
+      if (speaks(key, wanted[key]) !== speaks(key, found[key])) {
+        return [{ path: inner, wanted: show(wanted[key]), found: show(found[key]) }];
+      }
       return compare(inner, wanted[key], found[key], allocated);
     });
   }
@@ -40,15 +30,12 @@ function compare(path: string, wanted: unknown, found: unknown, allocated: Reado
   return canonicalJson(wanted) === canonicalJson(found) ? [] : [{ path, wanted: show(wanted), found: show(found) }];
 }
 
-/**
- * Labels and annotations are shared with others: ours must be as we say, and nobody else may use our prefix. The epoch is
- * stamped with every write and never for its own sake; the mark of a delete that did not happen goes.
- */
+/** Labels and annotations are shared with others: ours must be as we say, and nobody else may use our prefix. */
 function compareShared(field: 'labels' | 'annotations', wanted: KubeObject, found: KubeObject): Drift[] {
   const mine = wanted.metadata[field] ?? {};
   const theirs = found.metadata[field] ?? {};
-  const keys = [...new Set([...Object.keys(mine), ...Object.keys(theirs).filter((k) => k.startsWith(LABEL_PREFIX))])];
-  return keys
+  const isOurs = (key: string) => (field === 'labels' ? isOurLabel(wanted.kind, key) : isOurAnnotation(key));
+  return [...new Set([...Object.keys(mine), ...Object.keys(theirs).filter(isOurs)])]
     .sort()
     .filter((key) => mine[key] !== theirs[key] && key !== ANNOTATIONS.epoch)
     .map((key) => ({ path: `metadata.${field}[${key}]`, wanted: show(mine[key]), found: show(theirs[key]) }));
@@ -82,15 +69,16 @@ const fieldText = ({ path, found, wanted }: Drift): string =>
     ? `${path} is not as the goal says`
     : `${path} is ${short(found)}, the goal says ${short(wanted)}`;
 
+/** What is said of an object that shows another revision. Both as JSON. */
+export const newerText = (found: string, wanted: string): string =>
+  `it shows revision ${found}, the goal is revision ${wanted}`;
+
 /** A sentence about the first few fields. A new revision's number is said once, not as a field. */
 export function driftText(drifts: readonly Drift[]): string {
   const newer = drifts.find((d) => d.path === REVISION_PATH);
   const fields = drifts.filter((d) => d !== newer);
   const shown = fields.slice(0, SHOWN_FIELDS).map(fieldText);
   const more = fields.length - shown.length;
-  const parts = [
-    ...(newer ? [`it shows revision ${newer.found}, the goal is revision ${newer.wanted}`] : []),
-    ...shown,
-  ];
+  const parts = [...(newer ? [newerText(newer.found, newer.wanted)] : []), ...shown];
   return more > 0 ? `${parts.join('; ')}; and ${more} more` : parts.join('; ');
 }

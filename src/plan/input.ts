@@ -1,8 +1,8 @@
 import type { Goal } from '../job/goal.ts';
 import type { StoreId } from '../job/ids.ts';
 import type { WaitAction, WaitReason } from './actions.ts';
-import { type KubeObject, keyOf, keyText, type ObservedObject, shortKey } from './objects.ts';
-import type { CellObservation } from './observation.ts';
+import { type ObjectKey, shortKey } from './objects.ts';
+import { type CellObservation, type SeenObject, seenAt } from './observation.ts';
 
 /** What all parts of the plan work on, and how they say that they wait. */
 
@@ -51,15 +51,15 @@ export const brakedWait = ({ until, budget }: Braked): WaitAction => ({
   message: `more cells are being removed than the brake lets go (${budget} in ten minutes), so this one waits and its workers run on; if it is meant: bulkhead brake release --reason …`,
 });
 
-export function foreign(input: PlanInput, found: KubeObject): WaitAction {
-  const where = found.metadata.namespace ? ` in namespace ${found.metadata.namespace}` : '';
+export function foreign(input: PlanInput, found: ObjectKey): WaitAction {
+  const where = found.namespace ? ` in namespace ${found.namespace}` : '';
   return wait(
     input,
     'ForeignObject',
-    `${shortKey(keyOf(found))}${where} is not Bulkhead's and is left alone; delete or rename it, and the job goes on`,
+    `${shortKey(found)}${where} is not Bulkhead's and is left alone; delete or rename it, and the job goes on`,
   );
 }
 
 /** The namespace of that name, as far as it is Bulkhead's or stands at one of our names. */
-export const namespaceIn = ({ observed }: PlanInput, name: string): ObservedObject | undefined =>
-  observed.objects.get(keyText({ kind: 'Namespace', namespace: '', name }));
+export const namespaceIn = ({ observed }: PlanInput, name: string): SeenObject | undefined =>
+  seenAt(observed.objects, { kind: 'Namespace', namespace: '', name });

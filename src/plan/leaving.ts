@@ -1,7 +1,8 @@
 import { type Action, removesCell, type WaitAction } from './actions.ts';
 import { brakedWait, foreign, namespaceIn, type PlanInput, wait } from './input.ts';
 import { type CellPlace, cellPlace } from './names.ts';
-import { CELL_KIND_NAMES, isTerminating, keyOf, LABELS, type ObservedObject, ownership, shortKey } from './objects.ts';
+import { CELL_KIND_NAMES, ownership, shortKey } from './objects.ts';
+import type { SeenObject } from './observation.ts';
 
 /** How a cell goes: by a tombstone from wherever something of it is, or from the old place once the new one works. */
 
@@ -23,7 +24,7 @@ export function planRemoval(input: PlanInput): Action[] {
 export function planMove(input: PlanInput, { tier }: CellPlace): Action[] {
   const { goal, storeId } = input;
   const old = cellPlace(storeId, goal.job, tier === 'shared' ? 'namespace' : 'shared');
-  if (ownIn(input, isIn(old)).some(({ metadata: m }) => Number(m.labels?.[LABELS.revision]) > goal.revision)) return [];
+  if (ownIn(input, isIn(old)).some(({ revision }) => Number(revision) > goal.revision)) return [];
   const actions = planLeaving(input, old, `the cell is in tier ${tier} now, and its workers are ready there`);
   if (input.braked && actions.some(removesCell)) return [brakedWait(input.braked)];
   return actions.map((action) =>
@@ -37,28 +38,28 @@ export function planMove(input: PlanInput, { tier }: CellPlace): Action[] {
 const planLeaving = (input: PlanInput, place: CellPlace, why: string): Action[] =>
   place.tier === 'namespace' ? leaveNamespace(input, place, why) : leaveShared(input, place, why);
 
-const deletion = (found: ObservedObject, why: string): Action => {
-  const { uid, resourceVersion } = found.metadata;
+const deletion = ({ kind, namespace, name, uid, resourceVersion }: SeenObject, why: string): Action => {
   // Controllers move the versions of these without end; which one is meant, the UID says.
-  const isRestless = found.kind === 'Namespace' || found.kind === 'Deployment';
-  return { do: 'delete', key: keyOf(found), uid, resourceVersion: isRestless ? null : resourceVersion, why };
+  const isRestless = kind === 'Namespace' || kind === 'Deployment';
+  const key = { kind, namespace, name };
+  return { do: 'delete', key, uid, resourceVersion: isRestless ? null : resourceVersion, why };
 };
 
 const isIn =
   (place: CellPlace) =>
-  ({ kind, metadata: { namespace, name } }: ObservedObject): boolean =>
+  ({ kind, namespace, name }: SeenObject): boolean =>
     place.tier === 'namespace'
       ? namespace === place.namespace || (kind === 'Namespace' && name === place.namespace)
       : namespace === place.namespace && name === place.name;
 
-const ownIn = ({ observed, storeId, goal }: PlanInput, isInPlace: (object: ObservedObject) => boolean) =>
-  [...observed.objects.values()].filter((o) => isInPlace(o) && ownership(o, storeId, goal.job.id) === 'ours');
+const ownIn = ({ observed, storeId, goal }: PlanInput, isInPlace: (object: SeenObject) => boolean) =>
+  observed.objects.filter((o) => isInPlace(o) && ownership(o, storeId, goal.job.id) === 'ours');
 
 /** Everything in the namespace goes with it. */
 function leaveNamespace(input: PlanInput, place: CellPlace, why: string): Action[] {
   const namespace = namespaceIn(input, place.namespace);
   if (namespace && ownership(namespace, input.storeId, input.goal.job.id) === 'ours') {
-    return isTerminating(namespace)
+    return namespace.isTerminating
       ? [wait(input, 'CellTerminating', `namespace ${place.namespace} is being deleted by Kubernetes`)]
       : [deletion(namespace, why)];
   }
@@ -66,7 +67,7 @@ function leaveNamespace(input: PlanInput, place: CellPlace, why: string): Action
   const [rest] = ownIn(input, isIn(place));
   if (!rest) return [];
   if (namespace) return [foreign(input, namespace)];
-  return [wait(input, 'CellTerminating', `${shortKey(keyOf(rest))} is still to be seen in the cell that was removed`)];
+  return [wait(input, 'CellTerminating', `${shortKey(rest)} is still to be seen in the cell that was removed`)];
 }
 
 /**
@@ -76,15 +77,15 @@ function leaveNamespace(input: PlanInput, place: CellPlace, why: string): Action
 function leaveShared(input: PlanInput, place: CellPlace, why: string): Action[] {
   const own = ownIn(input, isIn(place));
   const workers = own.find(({ kind }) => kind === 'Deployment');
-  if (workers && !isTerminating(workers)) return [deletion(workers, why)];
+  if (workers && !workers.isTerminating) return [deletion(workers, why)];
   const pods = input.observed.pods.filter(({ namespace }) => namespace === place.namespace);
   if (workers || pods.length > 0) return [workersEnding(input, place, pods.length)];
-  const last = (object: ObservedObject): number => -CELL_KIND_NAMES.indexOf(object.kind);
+  const last = (object: SeenObject): number => -CELL_KIND_NAMES.indexOf(object.kind);
   return own
     .toSorted((a, b) => last(a) - last(b))
     .map((found) =>
-      isTerminating(found)
-        ? wait(input, 'CellTerminating', `${shortKey(keyOf(found))} in namespace ${place.namespace} is being deleted`)
+      found.isTerminating
+        ? wait(input, 'CellTerminating', `${shortKey(found)} in namespace ${place.namespace} is being deleted`)
         : deletion(found, why),
     );
 }

@@ -94,11 +94,18 @@ export const MANAGER = 'bulkhead';
 /** Whose an object is, seen from one job of one store. */
 export type Ownership = 'ours' | 'other-job' | 'foreign';
 
+/** What an object's labels say of whose it is. */
+export interface Owner {
+  /** null where no store is named. */
+  readonly store: string | null;
+  /** Empty where no job is named. */
+  readonly jobId: string;
+}
+
 /** An object is ours only if both the store's and the job's id match; the same store's other jobs are told apart. */
-export function ownership(object: KubeObject, storeId: StoreId, jobId: JobId): Ownership {
-  const labels = object.metadata.labels ?? {};
-  if (labels[LABELS.store] !== storeId) return 'foreign';
-  return labels[LABELS.jobId] === jobId ? 'ours' : 'other-job';
+export function ownership(owner: Owner, storeId: StoreId, jobId: JobId): Ownership {
+  if (owner.store !== storeId) return 'foreign';
+  return owner.jobId === jobId ? 'ours' : 'other-job';
 }
 
 export const isTerminating = (object: KubeObject): boolean => object.metadata.deletionTimestamp !== undefined;

@@ -1,13 +1,41 @@
-import { contentHash } from '../job/canonical.ts';
-import { ANNOTATIONS, type KubeObject, type ObservedObject } from './objects.ts';
+import type { ObjectKey, ObservedObject, Owner } from './objects.ts';
+import type { Rollout } from './rollout.ts';
 
 /** What was last seen of one cell. */
 export interface CellObservation {
-  /** By {@link keyText}: every object in the cell that carries our store's labels, and any other met at one of our names. */
-  readonly objects: ReadonlyMap<string, ObservedObject>;
+  /** Every object in the cell that carries our store's labels, and any other met at one of our names. */
+  readonly objects: readonly SeenObject[];
   readonly pods: readonly ObservedPod[];
-  /** By {@link keyText}: what the API server made of our own last write of the object. */
+  /** By `keyText`: what the API server made of our own last write of the object, where that is not what we sent. */
   readonly settled: ReadonlyMap<string, Settled>;
+}
+
+/**
+ * What is kept of an object that is in the cluster. A cache holds one for each object of all cells, so its body is not
+ * here: a digest tells whether it is as the goal says.
+ */
+export interface SeenObject extends ObjectKey, Owner {
+  readonly uid: string;
+  readonly resourceVersion: string;
+  /** What its label says; null where it has none. */
+  readonly revision: string | null;
+  readonly isTerminating: boolean;
+  /** Of all that a goal speaks of, but for the revision's number (see digest.ts). */
+  readonly digest: string;
+  /** What a replacement carries over; null where there is nothing. */
+  readonly carried: Carried | null;
+  /** Of a Deployment; null for every other kind. */
+  readonly rollout: Rollout | null;
+  /** The whole object, where somebody has just read it. */
+  readonly body?: ObservedObject;
+}
+
+/** What others have put on an object, and what keeps it. */
+export interface Carried {
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly finalizers?: unknown;
+  readonly ownerReferences?: unknown;
 }
 
 /**
@@ -21,7 +49,7 @@ export interface Settled {
   readonly storedHash: string;
 }
 
-export const EMPTY_OBSERVATION: CellObservation = { objects: new Map(), pods: [], settled: new Map() };
+export const EMPTY_OBSERVATION: CellObservation = { objects: [], pods: [], settled: new Map() };
 
 export interface ContainerState {
   /** `waiting` reason such as ImagePullBackOff; null when it does not wait. */
@@ -44,12 +72,13 @@ export interface ObservedPod {
   readonly unschedulable: string | null;
 }
 
-/** The part of an object that a goal speaks of: no status, no server-set metadata, not the epoch it was written under. */
-export function comparable(object: KubeObject): Record<string, unknown> {
-  const { metadata, status: _status, ...rest } = object;
-  const { [ANNOTATIONS.epoch]: _epoch, ...annotations } = metadata.annotations ?? {};
-  return { ...rest, metadata: { labels: metadata.labels ?? {}, annotations } };
-}
-
 /** Identifies what a goal asks of one object, or what the server made of it. */
-export const goalHash = (object: KubeObject): string => contentHash(comparable(object));
+export const goalHash = ({ digest, revision }: Pick<SeenObject, 'digest' | 'revision'>): string =>
+  `${digest} ${revision ?? ''}`;
+
+export const isAt = (key: ObjectKey, { kind, namespace, name }: ObjectKey): boolean =>
+  key.kind === kind && key.name === name && key.namespace === namespace;
+
+/** A cell has few objects, so looking through them is the shortest way to one. */
+export const seenAt = (objects: readonly SeenObject[], key: ObjectKey): SeenObject | undefined =>
+  objects.find((object) => isAt(object, key));

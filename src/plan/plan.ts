@@ -2,22 +2,13 @@ import { effectiveSpec } from '../job/defaults.ts';
 import { jobName } from '../job/ids.ts';
 import type { JobSpec } from '../job/spec.ts';
 import type { Action, WaitAction } from './actions.ts';
-import { drift, driftText } from './drift.ts';
+import { digest } from './digest.ts';
+import { drift, driftText, newerText } from './drift.ts';
 import { ALL_NAMESPACES, foreign, namespaceIn, type PlanInput, wait } from './input.ts';
 import { planMove, planRemoval } from './leaving.ts';
 import { type CellPlace, cellPlace, isReserved } from './names.ts';
-import {
-  isTerminating,
-  type KubeObject,
-  keyOf,
-  keyText,
-  LABEL_PREFIX,
-  LABELS,
-  type ObservedObject,
-  ownership,
-  shortKey,
-} from './objects.ts';
-import { goalHash } from './observation.ts';
+import { type KubeObject, keyOf, keyText, LABELS, type ObservedObject, ownership, shortKey } from './objects.ts';
+import { goalHash, isAt, type SeenObject, seenAt } from './observation.ts';
 import { renderCell } from './render/cell.ts';
 import { rolloutWait } from './rollout.ts';
 
@@ -61,7 +52,9 @@ function planCell(input: PlanInput, spec: JobSpec): Action[] {
   const blocked = placeBlock(input, place);
   if (blocked) return [blocked];
   const wanted = renderCell({ storeId, job: goal.job, revision: goal.revision, spec: effective });
-  const actions = [...planObjects(input, wanted), ...planPruning(input, place, wanted)];
+  const { writes, relabels, blocks } = planObjects(input, wanted);
+  // What somebody has changed comes before what only shows another number.
+  const actions = [...writes, ...planPruning(input, place, wanted), ...relabels, ...blocks];
   if (actions.length > 0) return actions;
   const rollout = rolloutWait(input.observed, wanted);
   if (rollout) return [wait(input, 'WorkersStarting', rollout)];
@@ -83,14 +76,14 @@ function unableBlock({ capabilities }: PlanInput): WaitAction | null {
 function namespaceBlock(input: PlanInput, place: CellPlace): WaitAction | null {
   const namespace = namespaceIn(input, place.namespace);
   if (!namespace) return null;
-  const { name } = namespace.metadata;
+  const { name } = namespace;
   switch (ownership(namespace, input.storeId, input.goal.job.id)) {
     case 'foreign':
       return foreign(input, namespace);
     case 'other-job':
       return earlierJob(input, `namespace ${name}`);
     case 'ours':
-      return isTerminating(namespace)
+      return namespace.isTerminating
         ? wait(
             input,
             'NamespaceTerminating',
@@ -114,65 +107,90 @@ const earlierJob = (input: PlanInput, what: string): WaitAction =>
     `${what} still holds the cell of an earlier job ${jobName(input.goal.job)}; if nothing removes it, see: bulkhead orphans`,
   );
 
-/** Creates and replacements in order. Whatever blocks a wall also holds back the workers that would stand behind it. */
-function planObjects(input: PlanInput, wanted: readonly KubeObject[]): Action[] {
-  const actions: Action[] = [];
-  const blocks: WaitAction[] = [];
-  for (const object of wanted) {
-    const block = blocks.length > 0 && object.kind === 'Deployment' ? 'walls' : planObject(input, object, actions);
-    if (block && block !== 'walls') blocks.push(block);
-  }
-  return [...actions, ...blocks];
+/** What is to be done to the objects that are wanted. */
+interface Work {
+  /** In the order in which they are wanted. */
+  readonly writes: Action[];
+  /** Of objects that show another revision and differ in nothing else. */
+  readonly relabels: Action[];
+  readonly blocks: WaitAction[];
 }
 
-/** Adds at most one action for one object. @returns what blocks the object, if anything does */
-function planObject(input: PlanInput, wanted: KubeObject, actions: Action[]): WaitAction | null {
-  const { goal, storeId, observed } = input;
-  const key = keyOf(wanted);
-  const found = observed.objects.get(keyText(key));
-  if (!found) {
-    actions.push({
-      do: 'create',
-      object: wanted,
-      goalHash: goalHash(wanted),
-      why: `revision ${goal.revision} needs it and it is not there`,
-    });
-    return null;
+/** In order. Whatever blocks a wall also holds back the workers that would stand behind it. */
+function planObjects(input: PlanInput, wanted: readonly KubeObject[]): Work {
+  const work: Work = { writes: [], relabels: [], blocks: [] };
+  for (const object of wanted) {
+    if (work.blocks.length > 0 && object.kind === 'Deployment') continue;
+    planObject(input, object, work);
   }
+  return work;
+}
+
+/** Adds at most one action for one object, or what blocks it. */
+function planObject(input: PlanInput, wanted: KubeObject, { writes, relabels, blocks }: Work): void {
+  const { goal, observed } = input;
+  const key = keyOf(wanted);
+  const found = seenAt(observed.objects, key);
+  const block = found && objectBlock(input, found);
+  if (block) {
+    blocks.push(block);
+    return;
+  }
+  const asked = { digest: digest(wanted.kind, wanted), revision: wanted.metadata.labels?.[LABELS.revision] ?? null };
+  if (!found) {
+    const why = `revision ${goal.revision} needs it and it is not there`;
+    writes.push({ do: 'create', object: wanted, goalHash: goalHash(asked), why });
+    return;
+  }
+  const isSame = asked.digest === found.digest;
+  if (isSame && asked.revision === found.revision) return;
+  const settled = observed.settled.get(keyText(key));
+  const hash = goalHash(asked);
+  if (settled?.goalHash === hash && settled.storedHash === goalHash(found)) return;
+  const action = { do: 'replace', object: replacement(wanted, found), goalHash: hash } as const;
+  (isSame ? relabels : writes).push({ ...action, ...reason(wanted, found, asked.revision) });
+}
+
+/** Why nothing can be done about an object that is there; null when something can. */
+function objectBlock(input: PlanInput, found: SeenObject): WaitAction | null {
+  const { goal, storeId } = input;
   switch (ownership(found, storeId, goal.job.id)) {
     case 'foreign':
       return foreign(input, found);
     case 'other-job':
       // In a namespace of its own, whose job is ours, only a hand can have done that.
-      return key.namespace === goal.job.tenant
-        ? earlierJob(input, `${shortKey(key)} in namespace ${key.namespace}`)
+      return found.namespace === goal.job.tenant
+        ? earlierJob(input, `${shortKey(found)} in namespace ${found.namespace}`)
         : foreign(input, found);
     case 'ours':
-      break;
+      return found.isTerminating ? wait(input, 'ObjectTerminating', `${shortKey(found)} is being deleted`) : null;
   }
-  if (isTerminating(found)) return wait(input, 'ObjectTerminating', `${shortKey(key)} is being deleted`);
-  const drifts = drift(wanted, found);
-  if (drifts.length === 0) return null;
-  const settled = observed.settled.get(keyText(key));
-  const hash = goalHash(wanted);
-  if (settled?.goalHash === hash && settled.storedHash === goalHash(found)) return null;
-  actions.push({ do: 'replace', object: replacement(wanted, found), goalHash: hash, why: driftText(drifts) });
-  return null;
+}
+
+/** Which fields differ only the body tells; where another revision is shown, its number says enough. */
+function reason(
+  wanted: KubeObject,
+  { body, revision: found }: SeenObject,
+  revision: string | null,
+): { readonly why: string; readonly unread?: true } {
+  if (body) return { why: driftText(drift(wanted, body)) };
+  if (found !== revision) {
+    const shown = found === null ? 'nothing' : JSON.stringify(found);
+    return { why: newerText(shown, JSON.stringify(revision)) };
+  }
+  return { why: `it is not as revision ${revision} says`, unread: true };
 }
 
 /** What the goal wants, under the identity of what is there; labels and annotations of others are kept. */
-function replacement(wanted: KubeObject, found: ObservedObject): ObservedObject {
-  const others = (shared: Readonly<Record<string, string>> | undefined) =>
-    Object.fromEntries(Object.entries(shared ?? {}).filter(([key]) => !key.startsWith(LABEL_PREFIX)));
-  const { uid, resourceVersion, finalizers, ownerReferences } = found.metadata;
+function replacement(wanted: KubeObject, { uid, resourceVersion, carried }: SeenObject): ObservedObject {
+  const { labels, annotations, ...rest } = carried ?? {};
   return {
     ...wanted,
     metadata: {
       ...wanted.metadata,
-      labels: { ...others(found.metadata.labels), ...wanted.metadata.labels },
-      annotations: { ...others(found.metadata.annotations), ...wanted.metadata.annotations },
-      ...(finalizers !== undefined && { finalizers }),
-      ...(ownerReferences !== undefined && { ownerReferences }),
+      labels: { ...labels, ...wanted.metadata.labels },
+      annotations: { ...annotations, ...wanted.metadata.annotations },
+      ...rest,
       uid,
       resourceVersion,
     },
@@ -185,19 +203,19 @@ function replacement(wanted: KubeObject, found: ObservedObject): ObservedObject 
  */
 function planPruning(input: PlanInput, place: CellPlace, wanted: readonly KubeObject[]): Action[] {
   const { goal, storeId, observed } = input;
-  const kept = new Set(wanted.map((object) => keyText(keyOf(object))));
+  const kept = wanted.map(keyOf);
   // A namespace of its own is the job's, with all that is in it; among others only our names are.
-  const isInPlace = ({ metadata: { namespace, name } }: ObservedObject): boolean =>
+  const isInPlace = ({ namespace, name }: SeenObject): boolean =>
     namespace === place.namespace && (place.tier === 'namespace' || name === place.name);
-  return [...observed.objects.values()]
-    .filter((found) => isInPlace(found) && !kept.has(keyText(keyOf(found))))
-    .filter((found) => ownership(found, storeId, goal.job.id) === 'ours' && !isTerminating(found))
-    .filter((found) => Number(found.metadata.labels?.[LABELS.revision]) <= goal.revision)
-    .map((found) => ({
+  return observed.objects
+    .filter((found) => isInPlace(found) && !kept.some((key) => isAt(key, found)))
+    .filter((found) => ownership(found, storeId, goal.job.id) === 'ours' && !found.isTerminating)
+    .filter(({ revision }) => revision !== null && Number(revision) <= goal.revision)
+    .map(({ kind, namespace, name, uid, resourceVersion }) => ({
       do: 'delete',
-      key: keyOf(found),
-      uid: found.metadata.uid,
-      resourceVersion: found.metadata.resourceVersion,
-      why: `revision ${goal.revision} has no ${found.kind} any more`,
+      key: { kind, namespace, name },
+      uid,
+      resourceVersion,
+      why: `revision ${goal.revision} has no ${kind} any more`,
     }));
 }

@@ -1,30 +1,6 @@
-import { z } from 'zod';
-import { type KubeObject, keyOf, keyText } from './objects.ts';
-import type { CellObservation } from './observation.ts';
-
-const deploymentSchema = z.object({
-  metadata: z.object({ generation: z.number().default(0) }),
-  spec: z.object({ replicas: z.number().default(1) }),
-  status: z
-    .object({
-      observedGeneration: z.number().default(0),
-      replicas: z.number().default(0),
-      updatedReplicas: z.number().default(0),
-      readyReplicas: z.number().default(0),
-      availableReplicas: z.number().default(0),
-      conditions: z
-        .array(
-          z.object({
-            type: z.string(),
-            status: z.string(),
-            reason: z.string().default(''),
-            message: z.string().default(''),
-          }),
-        )
-        .default([]),
-    })
-    .prefault({}),
-});
+import { isMap } from './digest.ts';
+import { type KubeObject, keyOf, type ObjectMeta } from './objects.ts';
+import { type CellObservation, seenAt } from './observation.ts';
 
 /** How far a Deployment's workers have come. */
 export interface Rollout {
@@ -39,31 +15,32 @@ export interface Rollout {
   readonly stuck: boolean;
 }
 
-/** Reads a live Deployment. @throws ZodError when it is none */
-export function rolloutOf(deployment: KubeObject): Rollout {
-  const { metadata, spec, status } = deploymentSchema.parse(deployment);
-  const failure = status.conditions.find((c) => c.type === 'ReplicaFailure' && c.status === 'True');
-  const current = status.observedGeneration >= metadata.generation;
+const count = (value: unknown, otherwise = 0): number => (typeof value === 'number' ? value : otherwise);
+
+/** Reads a live Deployment; a count that is not there is 0, as the API server leaves such out. */
+export function rolloutOf(deployment: { readonly metadata: ObjectMeta; readonly [field: string]: unknown }): Rollout {
+  const status = isMap(deployment.status) ? deployment.status : {};
+  const desired = count(isMap(deployment.spec) ? deployment.spec.replicas : undefined, 1);
+  const conditions = Array.isArray(status.conditions) ? status.conditions.filter(isMap) : [];
+  const failure = conditions.find(({ type, status: value }) => type === 'ReplicaFailure' && value === 'True');
   return {
-    desired: spec.replicas,
-    ready: status.readyReplicas,
-    updated: status.updatedReplicas,
+    desired,
+    ready: count(status.readyReplicas),
+    updated: count(status.updatedReplicas),
     done:
-      current &&
-      status.updatedReplicas === spec.replicas &&
-      status.availableReplicas >= spec.replicas &&
-      status.replicas === spec.replicas,
-    refused: failure?.message ?? null,
-    stuck: status.conditions.some((c) => c.type === 'Progressing' && c.reason === 'ProgressDeadlineExceeded'),
+      count(status.observedGeneration) >= count(deployment.metadata.generation) &&
+      count(status.updatedReplicas) === desired &&
+      count(status.availableReplicas) >= desired &&
+      count(status.replicas) === desired,
+    refused: failure ? String(failure.message ?? '') : null,
+    stuck: conditions.some(({ type, reason }) => type === 'Progressing' && reason === 'ProgressDeadlineExceeded'),
   };
 }
 
 /** What the workers still lack, as a sentence; null when nothing. */
 export function rolloutWait(observed: CellObservation, wanted: readonly KubeObject[]): string | null {
   const deployment = wanted.find((object) => object.kind === 'Deployment');
-  const found = deployment && observed.objects.get(keyText(keyOf(deployment)));
-  if (!found) return null;
-  const rollout = rolloutOf(found);
-  if (rollout.done) return null;
+  const rollout = deployment && seenAt(observed.objects, keyOf(deployment))?.rollout;
+  if (!rollout || rollout.done) return null;
   return `${rollout.ready} of ${rollout.desired} workers are ready, ${rollout.updated} run the newest template`;
 }

@@ -5,9 +5,8 @@ import type { Condition, ConditionType, FieldKeeper, JobStatus, NextStep, Phase,
 import type { Tier } from '../job/tier.ts';
 import { type Action, actionText, actionWhy, isClusterAction, type WaitAction, type WaitReason } from './actions.ts';
 import { type CellPlace, cellPlace } from './names.ts';
-import { keyText } from './objects.ts';
-import type { CellObservation } from './observation.ts';
-import { type Rollout, rolloutOf } from './rollout.ts';
+import { type CellObservation, seenAt } from './observation.ts';
+import type { Rollout } from './rollout.ts';
 import { cellTrouble, type Trouble } from './trouble.ts';
 
 export interface StatusInput {
@@ -109,8 +108,7 @@ export function withheldStatus(
 
 function rolloutIn(input: StatusInput): Rollout | null {
   const { namespace, name } = placeOf(input);
-  const found = input.observed.objects.get(keyText({ kind: 'Deployment', namespace, name }));
-  return found ? rolloutOf(found) : null;
+  return seenAt(input.observed.objects, { kind: 'Deployment', namespace, name })?.rollout ?? null;
 }
 
 function workers({ goal, observed }: StatusInput, rollout: Rollout | null): WorkerCounts {

@@ -9,6 +9,7 @@ import {
   type ObservedObject,
 } from '../plan/objects.ts';
 import { type CellObservation, goalHash, type ObservedPod, type Settled } from '../plan/observation.ts';
+import { seenObject } from '../plan/seen.ts';
 import { type ActionExecutor, type CellAddress, ClusterError } from './cluster.ts';
 import type { Fence } from './shards.ts';
 
@@ -42,12 +43,15 @@ export class FakeCluster implements ActionExecutor {
       metadata.labels?.[LABELS.jobId] === id ||
       metadata.namespace === namespace ||
       (kind === 'Namespace' && metadata.name === namespace);
-    const seen = [...this.objects].filter(([, object]) => isSeen(object));
-    return { objects: new Map(seen), pods: this.pods, settled: this.settled };
+    const seen = [...this.objects.values()].filter(isSeen);
+    return { objects: seen.map((object) => seenObject(object.kind, object)), pods: this.pods, settled: this.settled };
   }
 
   recordWrite(stored: ObservedObject, wantedHash: string): void {
-    this.settled.set(keyText(keyOf(stored)), { goalHash: wantedHash, storedHash: goalHash(stored) });
+    this.settled.set(keyText(keyOf(stored)), {
+      goalHash: wantedHash,
+      storedHash: goalHash(seenObject(stored.kind, stored)),
+    });
   }
 
   // The watch of this fake is never late, so there is nothing to take in.

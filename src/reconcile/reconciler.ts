@@ -4,9 +4,10 @@ import type { ClusterId, StoreId } from '../job/ids.ts';
 import type { FieldKeeper, JobStatus } from '../job/status.ts';
 import { type Action, actionKey, type ClusterAction, isClusterAction, removesCell } from '../plan/actions.ts';
 import { cellNamespace } from '../plan/names.ts';
-import { keyText, LABELS, type ObservedObject, ownership, shortKey } from '../plan/objects.ts';
-import type { CellObservation } from '../plan/observation.ts';
+import { keyText, type ObservedObject, ownership, shortKey } from '../plan/objects.ts';
+import { type CellObservation, isAt, type SeenObject, seenAt } from '../plan/observation.ts';
 import { type Braked, type Capabilities, plan } from '../plan/plan.ts';
+import { readObject, seenObject } from '../plan/seen.ts';
 import { type StatusInput, status } from '../plan/status.ts';
 import { type ActionExecutor, type CellAddress, ClusterError } from '../ports/cluster.ts';
 import type { Fence } from '../ports/shards.ts';
@@ -26,7 +27,7 @@ export interface CellView {
   observe(cell: CellAddress): CellObservation;
   recordWrite(stored: ObservedObject, goalHash: string): void;
   recordRead(found: ObservedObject): void;
-  recordAbsence(object: ObservedObject): void;
+  recordAbsence(object: SeenObject): void;
 }
 
 export interface ReconcileInput {
@@ -74,7 +75,9 @@ export interface ReconcileResult {
 interface Progress {
   readonly events: JobEvent[];
   /** Objects met at our names that the watches do not show: not ours, or not ours any more. */
-  readonly met: Map<string, ObservedObject>;
+  readonly met: Map<string, SeenObject>;
+  /** What was read in this turn, by UID, so that the plan can name the fields that differ. */
+  readonly read: Map<string, SeenObject>;
   failure: ClusterError | null;
   /** The namespace of the tenant, which is not there, and which no cell makes. */
   missingNamespace: string | null;
@@ -91,6 +94,7 @@ export async function reconcile(input: ReconcileInput): Promise<ReconcileResult>
   const progress: Progress = {
     events: [],
     met: new Map(),
+    read: new Map(),
     failure: null,
     missingNamespace: null,
     braked: null,
@@ -99,6 +103,7 @@ export async function reconcile(input: ReconcileInput): Promise<ReconcileResult>
   let actions: Action[] = [];
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
     actions = planNow(input, progress);
+    if (await readDrifted(input, actions, progress)) actions = planNow(input, progress);
     if (actions.some(removesCell) && (await isBraked(input, progress))) actions = planNow(input, progress);
     const writes = actions.filter(isClusterAction);
     if (writes.length === 0 || !(await applyAll(input, writes, progress))) break;
@@ -117,6 +122,25 @@ function planNow(input: ReconcileInput, progress: Progress): Action[] {
   });
 }
 
+/**
+ * A repair says which fields somebody has changed, so the objects are looked at before they are written over.
+ * @returns whether anything was read
+ */
+async function readDrifted(input: ReconcileInput, actions: readonly Action[], progress: Progress): Promise<boolean> {
+  const unread = actions.filter((action) => action.do === 'replace' && action.unread === true);
+  if (unread.length === 0 || !input.fence()) return false;
+  for (const action of unread.filter(isClusterAction)) {
+    try {
+      const found = await refreshKey(input, action, progress);
+      if (found) progress.read.set(found.metadata.uid, readObject(found));
+    } catch (error) {
+      if (!(error instanceof ClusterError)) throw error;
+      // Then the repair says less, and the write itself tells what is the matter.
+    }
+  }
+  return true;
+}
+
 /** Reserves the removal that the plan came to. Without a fence nothing is asked, since nothing may be written either. */
 async function isBraked(input: ReconcileInput, progress: Progress): Promise<boolean> {
   const fence = input.fence();
@@ -133,10 +157,15 @@ const addressOf = ({ storeId, goal: { job } }: ReconcileInput): CellAddress => (
   namespace: cellNamespace(storeId, job),
 });
 
-function observe(input: ReconcileInput, { met }: Progress): CellObservation {
+function observe(input: ReconcileInput, { met, read }: Progress): CellObservation {
   const observed = input.cell.observe(addressOf(input));
-  if (met.size === 0) return observed;
-  return { ...observed, objects: new Map([...met, ...observed.objects]) };
+  if (met.size === 0 && read.size === 0) return observed;
+  const shown = observed.objects.map((object) => {
+    const whole = read.get(object.uid);
+    return whole?.resourceVersion === object.resourceVersion ? whole : object;
+  });
+  const others = [...met.values()].filter((object) => !shown.some((it) => isAt(it, object)));
+  return { ...observed, objects: [...others, ...shown] };
 }
 
 /** In order, and no further than the first that fails. @returns whether planning again makes sense */
@@ -206,11 +235,14 @@ async function refreshKey(
   const { cell, storeId, goal } = input;
   const key = actionKey(action);
   const found = await cell.executor.read(key);
-  const known = cell.observe(addressOf(input)).objects.get(keyText(key));
-  if (!found && known) cell.recordAbsence(known);
-  if (!found) return null;
-  if (found.metadata.labels?.[LABELS.store] === storeId) cell.recordRead(found);
-  if (ownership(found, storeId, goal.job.id) !== 'ours') progress.met.set(keyText(key), found);
+  if (!found) {
+    const known = seenAt(cell.observe(addressOf(input)).objects, key);
+    if (known) cell.recordAbsence(known);
+    return null;
+  }
+  const seen = seenObject(found.kind, found);
+  if (seen.store === storeId) cell.recordRead(found);
+  if (ownership(seen, storeId, goal.job.id) !== 'ours') progress.met.set(keyText(key), seen);
   return found;
 }
 

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CellCache, type CellChange } from '../../../src/cluster/cell-cache.ts';
 import { isNewer } from '../../../src/cluster/decode.ts';
+import type { ReflectorSink } from '../../../src/cluster/reflector.ts';
 import { keyOf, keyText, type ObservedObject } from '../../../src/plan/objects.ts';
-import { goalHash } from '../../../src/plan/observation.ts';
+import { goalHash, seenAt } from '../../../src/plan/observation.ts';
+import { seenObject } from '../../../src/plan/seen.ts';
 import { renderGoal } from '../../support/cells.ts';
 import { goalOf, JOB_A, JOB_B } from '../../support/goals.ts';
 
@@ -12,15 +14,21 @@ const at = (resourceVersion: string, uid = 'u1'): ObservedObject => {
   if (!account) throw new Error('no service account is rendered');
   return { ...account, metadata: { ...account.metadata, uid, resourceVersion } };
 };
-const key = keyText(keyOf(at('1')));
+const key = keyOf(at('1'));
 const namespace = at('1').metadata.namespace ?? '';
+
+function list(sink: ReflectorSink, items: readonly unknown[], version: string): void {
+  const relist = sink.relist();
+  for (const item of items) relist.page([item]);
+  relist.end(version);
+}
 
 function cacheWith(changes: CellChange[] = []) {
   const cache = new CellCache(new Map(), (change) => changes.push(change));
   return {
     cache,
     sink: cache.sinkFor('ServiceAccount'),
-    version: () => cache.observe({ id: JOB_A, namespace }).objects.get(key)?.metadata.resourceVersion,
+    version: () => seenAt(cache.observe({ id: JOB_A, namespace }).objects, key)?.resourceVersion,
   };
 }
 
@@ -36,9 +44,9 @@ test('an event older than our own write is dropped, so a plan never acts on a st
 test('a list that was made before our own write does not take it away', () => {
   const { cache, sink, version } = cacheWith();
   cache.recordWrite(at('12'), 'hash');
-  sink.replaceAll([], '11');
+  list(sink, [], '11');
   assert.equal(version(), '12');
-  sink.replaceAll([], '12');
+  list(sink, [], '12');
   assert.equal(version(), undefined);
 });
 
@@ -79,7 +87,7 @@ test('many jobs in one namespace: a look at one of them shows its own objects al
   const labels = { ...other.metadata.labels, 'bulkhead.dev/job-id': JOB_B };
   sink.upsert(at('5'));
   sink.upsert({ ...other, metadata: { ...other.metadata, name: 'other', labels } });
-  assert.deepEqual([...cache.observe({ id: JOB_A, namespace }).objects.keys()], [key]);
+  assert.deepEqual(cache.observe({ id: JOB_A, namespace }).objects.map(keyText), [keyText(key)]);
   assert.deepEqual(
     [...cache.cells()],
     [
@@ -102,7 +110,7 @@ test('an object that somebody gives to another job wakes the one that has lost i
     changes.map(({ jobId }) => jobId),
     [JOB_A, JOB_B, JOB_A],
   );
-  assert.equal(cache.observe({ id: JOB_A, namespace }).objects.size, 0);
+  assert.equal(cache.observe({ id: JOB_A, namespace }).objects.length, 0);
 });
 
 test('a namespace under the name of the job’s own is seen, whoever has it', () => {
@@ -111,27 +119,27 @@ test('a namespace under the name of the job’s own is seen, whoever has it', ()
   assert.ok(own);
   const labels = { ...own.metadata.labels, 'bulkhead.dev/job-id': JOB_B };
   cache.sinkFor('Namespace').upsert({ ...own, metadata: { ...own.metadata, uid: 'n', resourceVersion: '3', labels } });
-  assert.deepEqual([...cache.observe({ id: JOB_A, namespace }).objects.keys()], [keyText(keyOf(own))]);
+  assert.deepEqual(cache.observe({ id: JOB_A, namespace }).objects.map(keyText), [keyText(keyOf(own))]);
 });
 
 test('where namespaces are watched one by one, the list of one takes nothing away from another', () => {
   const { cache, version } = cacheWith();
   cache.sinkFor('ServiceAccount', namespace).upsert(at('5'));
-  cache.sinkFor('ServiceAccount', 'other').replaceAll([], '9');
+  list(cache.sinkFor('ServiceAccount', 'other'), [], '9');
   assert.equal(version(), '5');
-  cache.sinkFor('ServiceAccount', namespace).replaceAll([], '9');
+  list(cache.sinkFor('ServiceAccount', namespace), [], '9');
   assert.equal(version(), undefined);
 });
 
 test('what the server made of our write is remembered until the object is gone', () => {
   const { cache, sink } = cacheWith();
   cache.recordWrite(at('12'), 'wanted');
-  assert.deepEqual(cache.observe({ id: JOB_A, namespace }).settled.get(key), {
+  assert.deepEqual(cache.observe({ id: JOB_A, namespace }).settled.get(keyText(key)), {
     goalHash: 'wanted',
-    storedHash: goalHash(at('12')),
+    storedHash: goalHash(seenObject('ServiceAccount', at('12'))),
   });
   sink.remove(at('13'));
-  assert.equal(cache.observe({ id: JOB_A, namespace }).settled.has(key), false);
+  assert.equal(cache.observe({ id: JOB_A, namespace }).settled.has(keyText(key)), false);
 });
 
 test('versions are compared as numbers, not as text; what is no number counts as new', () => {
@@ -139,4 +147,58 @@ test('versions are compared as numbers, not as text; what is no number counts as
     [isNewer('10', '9'), isNewer('9', '10'), isNewer('9', '9'), isNewer('b', 'a')],
     [true, false, false, true],
   );
+});
+
+test('an answer to our own write, and a version that moved alone, wake nobody: a plan would come out the same', () => {
+  const changes: CellChange[] = [];
+  const { cache, sink, version } = cacheWith(changes);
+  cache.recordWrite(at('12'), 'hash');
+  sink.upsert(at('13'));
+  assert.deepEqual([changes, version()], [[], '13']);
+  sink.upsert({ ...at('14'), automountServiceAccountToken: true });
+  assert.equal(changes.length, 1);
+});
+
+test('what came back as it was sent is not remembered beside the object itself', () => {
+  const { cache } = cacheWith();
+  cache.recordWrite(at('12'), goalHash(seenObject('ServiceAccount', at('12'))));
+  assert.equal(cache.observe({ id: JOB_A, namespace }).settled.size, 0);
+});
+
+test('a list in several pages takes away what was in none of them, and wakes only for what is new', () => {
+  const changes: CellChange[] = [];
+  const { cache, sink } = cacheWith(changes);
+  const named = (name: string, uid: string): ObservedObject => {
+    const object = at('5', uid);
+    return { ...object, metadata: { ...object.metadata, name } };
+  };
+  list(sink, [named('a', '1'), named('b', '2')], '9');
+  assert.equal(changes.length, 2);
+  list(sink, [named('b', '2'), named('c', '3')], '12');
+  assert.deepEqual(
+    cache.observe({ id: JOB_A, namespace }).objects.map(({ name }) => name),
+    ['b', 'c'],
+  );
+  assert.equal(changes.length, 4, 'one more came and one went');
+});
+
+/** A pod as the API server shows it. */
+const pod = (uid: string, ready: boolean, extra: object = {}) => ({
+  metadata: { name: uid, namespace, uid, resourceVersion: '1', labels: { 'bulkhead.dev/job-id': JOB_A }, ...extra },
+  status: { phase: 'Running', conditions: [{ type: 'Ready', status: ready ? 'True' : 'False' }] },
+});
+
+test('a pod wakes its job when something is different about it that a status would tell', () => {
+  const changes: CellChange[] = [];
+  const { cache } = cacheWith(changes);
+  const sink = cache.podSink();
+  sink.upsert(pod('p', false));
+  sink.upsert(pod('p', false, { resourceVersion: '2' }));
+  assert.equal(changes.length, 1);
+  sink.upsert(pod('p', true));
+  assert.equal(changes.length, 2);
+  list(sink, [pod('p', true)], '9');
+  assert.equal(changes.length, 2);
+  list(sink, [], '10');
+  assert.deepEqual([changes.length, cache.observe({ id: JOB_A, namespace }).pods], [3, []]);
 });

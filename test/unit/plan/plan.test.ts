@@ -5,6 +5,7 @@ import { type Action, actionKey } from '../../../src/plan/actions.ts';
 import { driftText } from '../../../src/plan/drift.ts';
 import { type KubeObject, LABELS } from '../../../src/plan/objects.ts';
 import { type Capabilities, plan } from '../../../src/plan/plan.ts';
+import { readObject } from '../../../src/plan/seen.ts';
 import { FakeCluster } from '../../../src/ports/cluster.fake.ts';
 import { addressOf, change, remove, renderGoal, runningCell, terminating } from '../../support/cells.ts';
 import { goalOf, JOB_B, MINIMAL, OTHER_STORE, STORE, tombstoneOf } from '../../support/goals.ts';
@@ -161,21 +162,32 @@ const CASES: readonly Case[] = [
   },
   {
     situation: 'ports taken out of the spec',
-    because: 'an edit removes the part that it no longer needs',
+    because: 'an edit removes the part that it no longer needs, and what only shows another number comes last',
     goal: goalOf(MINIMAL, { revision: 2 }),
     cluster: () => runningCell(goalOf(WITH_PORT)),
     expect: [
-      ...[
-        'Namespace',
-        'ServiceAccount',
-        'ResourceQuota',
-        'LimitRange',
-        'NetworkPolicy',
-        'Deployment',
-        'PodDisruptionBudget',
-      ].map((kind) => `replace ${kind}`),
+      'replace Deployment',
       'delete Service',
+      ...['Namespace', 'ServiceAccount', 'ResourceQuota', 'LimitRange', 'NetworkPolicy', 'PodDisruptionBudget'].map(
+        (kind) => `replace ${kind}`,
+      ),
     ],
+  },
+  {
+    situation: 'more workers in a new revision',
+    because:
+      'their wall is widened first, then they come, and the rest of the cell shows the number when they are there',
+    goal: goalOf({ ...MINIMAL, workers: { replicas: 5 } }, { revision: 2 }),
+    cluster: () => runningCell(goal),
+    expect: [
+      'ResourceQuota',
+      'Deployment',
+      'Namespace',
+      'ServiceAccount',
+      'LimitRange',
+      'NetworkPolicy',
+      'PodDisruptionBudget',
+    ].map((kind) => `replace ${kind}`),
   },
   {
     situation: 'a part that a newer revision made, seen by a plan for an older one',
@@ -219,7 +231,8 @@ const CASES: readonly Case[] = [
     goal: goalOf(SHARED, { id: JOB_B }),
     cluster: () => {
       const cluster = runningCell(shared);
-      cluster.observe = () => ({ objects: cluster.objects, pods: [], settled: new Map() });
+      const objects = [...cluster.objects.values()].map(readObject);
+      cluster.observe = () => ({ objects, pods: [], settled: new Map() });
       return cluster;
     },
     expect: ['ServiceAccount', 'NetworkPolicy', 'PodDisruptionBudget'].map(() => 'wait OldCellTerminating'),
@@ -415,6 +428,20 @@ test('what the API server made of our own write is its final word, so a rewritin
   assert.deepEqual(lines(plan({ storeId: STORE, goal, observed: cluster.observe(addressOf(goal)), now: 0 })), [
     'noop Converged',
   ]);
+});
+
+test('what somebody changed is named field by field only once the object has been read', () => {
+  const cluster = after((c) =>
+    change(c, 'Deployment', (o) => ({ ...o, spec: { ...(o.spec as object), replicas: 9 } })),
+  )();
+  const seen = cluster.observe(addressOf(goal));
+  const whole = [...cluster.objects.values()].map(readObject);
+  const [blind] = plan({ storeId: STORE, goal, observed: seen, now: 0 });
+  const [read] = plan({ storeId: STORE, goal, observed: { ...seen, objects: whole }, now: 0 });
+  assert.ok(blind?.do === 'replace' && read?.do === 'replace');
+  assert.deepEqual([blind.unread, blind.why], [true, 'it is not as revision 1 says']);
+  assert.deepEqual([read.unread, read.why], [undefined, 'spec.replicas is 9, the goal says 1']);
+  assert.deepEqual(read.object, blind.object);
 });
 
 test('a replacement keeps what others wrote into labels, annotations and finalizers', () => {

@@ -8,6 +8,7 @@ import { cellPlace } from '../../../src/plan/names.ts';
 import { isTerminating, type KubeObject, keyOf, keyText } from '../../../src/plan/objects.ts';
 import { plan } from '../../../src/plan/plan.ts';
 import { renderCell } from '../../../src/plan/render/cell.ts';
+import { seenObject } from '../../../src/plan/seen.ts';
 import { FakeCluster } from '../../../src/ports/cluster.fake.ts';
 import { specArbitrary } from '../../support/arbitrary.ts';
 import { addressOf, podOf, tenantNamespace } from '../../support/cells.ts';
@@ -111,7 +112,8 @@ test('whatever happens to job B, the plan for job A does not change', () => {
       const alone = anyState(goalA, statesA);
       const together = anyState(goalA, statesA);
       for (const object of anyState(goalB, statesB).objects.values()) together.put(object);
-      const everything = { objects: together.objects, pods: [], settled: new Map() };
+      const objects = [...together.objects.values()].map((object) => seenObject(object.kind, object));
+      const everything = { objects, pods: [], settled: new Map() };
       assert.deepEqual(
         plan({ storeId: STORE, goal: goalA, observed: everything, now: NOW }).map((a) => JSON.stringify(a)),
         planFor(goalA, alone).map((a) => JSON.stringify(a)),
