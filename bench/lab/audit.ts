@@ -34,7 +34,7 @@ const WRITES = new Set(['create', 'update', 'patch', 'delete', 'deletecollection
 const POLL_MS = 200;
 const BLOCK_BYTES = 1 << 20;
 const CREATED =
-  /"stage":"ResponseComplete".*"verb":"create".*"objectRef":\{"resource":"(namespaces|serviceaccounts|resourcequotas|limitranges|services|networkpolicies|deployments|poddisruptionbudgets)".*"responseStatus":\{[^}]*"code":201/;
+  /"stage":"ResponseComplete".*"verb":"create".*"objectRef":\{"resource":"(namespaces|serviceaccounts|resourcequotas|limitranges|services|networkpolicies|deployments|poddisruptionbudgets)".*"responseStatus":\{"metadata":\{\},"code":201/;
 
 /** Now, in milliseconds since 1970, with fractions. */
 export const wallClockMs = (): number => performance.timeOrigin + performance.now();

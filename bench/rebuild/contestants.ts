@@ -52,7 +52,10 @@ export async function bulkheadTurn(task: Task, postgres: BenchPostgres): Promise
     postgres: () => treeCpuSeconds(postgres.pid),
   });
   const user = userOf('bulkhead');
-  const requests = await tail.untilCreated(user, jobs * OBJECTS_A_JOB[tier], { stallMs: STALL_MS });
+  const requests = await tail.untilCreated(user, jobs * OBJECTS_A_JOB[tier], {
+    stallMs: STALL_MS,
+    onProgress: () => operator.process.requireAlive(),
+  });
   const used = cpu.used();
   const readyAtMs = await ready?.all();
   return turnOf(jobs, { startedAtMs, requests, cpu: used, ...(readyAtMs !== undefined && { readyAtMs }) });

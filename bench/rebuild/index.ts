@@ -71,7 +71,13 @@ function wantedNames({ only, tier, quick }: RebuildOptions): readonly Name[] {
 }
 
 /** The turns of all contestants for one size, each on an etcd of its own. */
-async function measure(lab: Lab, options: RebuildOptions, jobs: number, concurrency: number): Promise<Size> {
+async function measure(
+  lab: Lab,
+  options: RebuildOptions,
+  jobs: number,
+  concurrency: number,
+  fresh = false,
+): Promise<Size> {
   await using postgres = await benchPostgres(`rebuild-${jobs}`);
   const task = taskOf(lab, options, jobs);
   const small = { ...task, jobs: Math.min(KOPF_JOBS, jobs) };
@@ -82,11 +88,13 @@ async function measure(lab: Lab, options: RebuildOptions, jobs: number, concurre
     defaults: () => controllerRuntime(task),
     kopf: async () => operatorTurn(small, 'kopf', await kopfCommand(lab.kubeconfigOf('kopf'))),
   };
+  let isFresh = fresh;
   const contestants = Object.fromEntries(
     wantedNames(options).map((name) => [
       name,
       async () => {
-        await lab.wipe();
+        if (!isFresh) await lab.wipe();
+        isFresh = false;
         return await step(`${name}, ${name === 'kopf' ? small.jobs : jobs} jobs`, all[name]);
       },
     ]),
@@ -159,7 +167,7 @@ export async function rebuild(options: RebuildOptions): Promise<BenchResult> {
   await using lab = await freshLab('bench-rebuild', { controllers: options.ready ?? false });
   const concurrency = wantedNames(options).includes('replay') ? await bestConcurrency(lab, options, sizes[0] ?? 0) : 0;
   const measured: Size[] = [];
-  for (const jobs of sizes) measured.push(await measure(lab, options, jobs, concurrency));
+  for (const jobs of sizes) measured.push(await measure(lab, options, jobs, concurrency, options.quick));
 
   const compared = measured.flatMap(comparisons);
   const grown = growth(measured);
