@@ -10,20 +10,22 @@ import {
   type ChangeReader,
   type GoalCatalog,
   type GoalReader,
-  type JobEvent,
   StoreError,
   type TurnRecorder,
 } from '../ports/store.ts';
+import { CellTenants } from './cell-tenants.ts';
 import type { GoalFeed } from './goal-feed.ts';
+import { HeardEdits } from './heard-edits.ts';
 import type { TakenIn } from './intake.ts';
-import { KeyQueue, type QueueLoad } from './queue.ts';
+import { Orphans } from './orphans.ts';
+import { KeyQueue, type Priority, type QueueLoad } from './queue.ts';
 import { type CellView, type ReconcileResult, reconcile } from './reconciler.ts';
 import { RunningWork } from './running-work.ts';
 import { nextOf, type Shown, type StreamJobSide } from './stream-job-side.ts';
+import { TurnArchive } from './turn-archive.ts';
 
-/** Jobs worked on at the same time: enough to keep an API server busy. Failing ones may take half of the places. */
+/** Jobs worked on at the same time, unless told otherwise: enough to keep an API server busy. */
 export const CONCURRENCY = 16;
-const MAX_TROUBLED = CONCURRENCY / 2;
 
 export interface ControllerDeps {
   readonly storeId: StoreId;
@@ -35,6 +37,8 @@ export interface ControllerDeps {
     Pick<ChangeReader, 'jobsOf'>;
   readonly log: Log;
   readonly signals?: ReconcileSignals;
+  /** Jobs worked on at the same time; left out: {@link CONCURRENCY}. */
+  readonly concurrency?: number;
   /** The current proof of ownership of a shard; null means: write nothing for its jobs. */
   readonly fence: (shard: Shard) => Fence | null;
   /** The store says that this fence is outdated. */
@@ -62,23 +66,31 @@ export interface ActiveCluster {
  * It acts for the shards between {@link activate} and {@link deactivate}; for all other jobs it touches nothing.
  */
 export class Controller {
+  /** As in its dependencies. */
+  readonly concurrency: number;
   readonly #deps: ControllerDeps;
   readonly #signals: ReconcileSignals;
   readonly #queue: KeyQueue<JobId>;
   readonly #work = new RunningWork();
+  readonly #archive: TurnArchive;
   readonly #shards = new Set<Shard>();
-  /** What was done but could not be recorded yet. */
-  readonly #unrecorded = new Map<JobId, readonly JobEvent[]>();
-  /** Whose cell a namespace is: several jobs while an earlier one of the same name still ends. */
-  readonly #tenants = new Map<string, Set<JobId>>();
+  readonly #heard = new HeardEdits();
+  readonly #tenants = new CellTenants();
   readonly #braked = new Set<JobId>();
-  readonly #orphans = new Set<string>();
+  readonly #orphans: Orphans;
   #cluster: ActiveCluster | null = null;
 
   constructor(deps: ControllerDeps) {
     this.#deps = deps;
     this.#signals = deps.signals ?? NO_SIGNALS;
-    this.#queue = new KeyQueue<JobId>(() => this.#pump(), MAX_TROUBLED, this.#signals.queue);
+    this.concurrency = deps.concurrency ?? CONCURRENCY;
+    this.#archive = new TurnArchive(deps.store);
+    this.#orphans = new Orphans(deps.store, deps.log);
+    this.#queue = new KeyQueue<JobId>({
+      onReady: () => this.#pump(),
+      concurrency: this.concurrency,
+      signals: this.#signals.queue,
+    });
   }
 
   /** What waits for a turn, and the turns in hand. */
@@ -91,14 +103,16 @@ export class Controller {
     return this.#shards;
   }
 
-  /** Begins to act for these shards, and looks at each of their jobs. @throws StoreError */
+  /** Begins to act for these shards, and looks at each of their jobs: first at what was edited lately. @throws StoreError */
   async activate(cluster: ActiveCluster, shards: readonly Shard[]): Promise<void> {
     this.#cluster = cluster;
     // First active, then read: what changes in between is woken, not missed.
     for (const shard of shards) this.#shards.add(shard);
-    await this.#wakeAll(shards);
     const wanted = new Set(shards);
-    for (const id of cluster.jobsSeen()) if (wanted.has(shardOf(id))) this.wake(id);
+    const isWanted = (id: JobId) => wanted.has(shardOf(id));
+    for (const id of this.#heard.take(isWanted)) this.wake(id);
+    await this.#wakeAll(shards);
+    for (const id of cluster.jobsSeen()) if (isWanted(id)) this.#wakeAs('backlog', id);
   }
 
   /** Stops to act for these shards, or for all; reconciles in hand stop before their next write. */
@@ -108,16 +122,14 @@ export class Controller {
     const isInactive = (id: JobId) => !this.#shards.has(shardOf(id));
     this.#queue.drop(isInactive);
     for (const id of [...this.#braked].filter(isInactive)) this.#braked.delete(id);
-    for (const [namespace, jobs] of this.#tenants) {
-      for (const id of [...jobs].filter(isInactive)) jobs.delete(id);
-      if (jobs.size === 0) this.#tenants.delete(namespace);
-    }
+    this.#tenants.drop(isInactive);
     if (this.#shards.size === 0) this.#cluster = null;
   }
 
-  /** This job's goal may have changed. */
+  /** Somebody has edited this job, or may have. */
   wake(id: JobId): void {
-    if (this.#acts(id)) this.#queue.add(id);
+    if (this.#acts(id)) this.#queue.add(id, 'edit');
+    else this.#heard.add(id);
   }
 
   /** Looks at every job again. @throws StoreError */
@@ -128,7 +140,8 @@ export class Controller {
   /** What the platform says to a tenant (null: to all) has changed. @throws StoreError */
   async wakeTenant(tenant: string | null): Promise<void> {
     if (this.#shards.size === 0) return;
-    for (const id of await this.#deps.store.jobsOf(tenant, [...this.#shards])) this.wake(id);
+    const priority = tenant === null ? 'backlog' : 'repair';
+    for (const id of await this.#deps.store.jobsOf(tenant, [...this.#shards])) this.#wakeAs(priority, id);
   }
 
   /** Something happened around this job. */
@@ -138,14 +151,14 @@ export class Controller {
 
   /** The brake may have been released. */
   wakeBraked(): void {
-    for (const id of this.#braked) this.wake(id);
+    for (const id of this.#braked) this.#wakeAs('repair', id);
   }
 
   /** Something changed in this namespace. */
   wakeNamespace(namespace: string, labelledJob: JobId | null): void {
-    const jobs = new Set(this.#tenants.get(namespace));
+    const jobs = new Set(this.#tenants.of(namespace));
     if (labelledJob) jobs.add(labelledJob);
-    for (const id of jobs) if (this.#acts(id)) this.#queue.hint(id);
+    for (const id of jobs) this.hint(id);
   }
 
   /** Resolves when no reconcile of these shards, or of any, is in hand. */
@@ -157,23 +170,28 @@ export class Controller {
     return this.#cluster !== null && this.#shards.has(shardOf(id));
   }
 
+  #wakeAs(priority: Priority, id: JobId): void {
+    if (this.#acts(id)) this.#queue.add(id, priority);
+  }
+
   async #wakeAll(shards: readonly Shard[]): Promise<void> {
     if (shards.length === 0) return;
-    for (const { jobId } of await this.#deps.store.heads(shards)) this.wake(jobId);
+    for (const { jobId } of await this.#deps.store.heads(shards)) this.#wakeAs('backlog', jobId);
   }
 
   #pump(): void {
-    while (this.#cluster && this.#work.count < CONCURRENCY) {
-      const id = this.#queue.take();
-      if (!id) return;
-      const cluster = this.#cluster;
-      void this.#work
-        .during(shardOf(id), () => this.#turn(id, cluster))
-        .finally(() => {
-          this.#queue.done(id);
-          this.#pump();
-        });
-    }
+    const cluster = this.#cluster;
+    if (!cluster) return;
+    for (let id = this.#queue.take(); id; id = this.#queue.take()) this.#begin(id, cluster);
+  }
+
+  #begin(id: JobId, cluster: ActiveCluster): void {
+    void this.#work
+      .during(shardOf(id), () => this.#turn(id, cluster))
+      .finally(() => {
+        this.#queue.done(id);
+        this.#pump();
+      });
   }
 
   async #turn(id: JobId, cluster: ActiveCluster): Promise<void> {
@@ -208,7 +226,7 @@ export class Controller {
       const told = isTrue ? result : { ...result, changed: false, events: result.done };
       const events = [...(taken?.events ?? []), ...told.events];
       turn.concluded(told);
-      await turn.step('record', () => this.#save(id, { ...told, events }, this.#deps.fence(shard)));
+      await turn.step('record', () => this.#archive.record(id, { ...told, events }, this.#deps.fence(shard)));
       if (result.refused) this.#deps.onRefused(result.refused);
       const shown = { goal, status: result.status, events: events.filter((event) => !result.done.includes(event)) };
       const unshown =
@@ -232,35 +250,16 @@ export class Controller {
     return failure;
   }
 
-  /** What cannot be recorded now is recorded with the job's next turn. */
-  async #save(id: JobId, { changed, status, events: fresh }: ReconcileResult, fence: Fence | null): Promise<void> {
-    const events = [...(this.#unrecorded.get(id) ?? []), ...fresh];
-    if (!changed && events.length === 0) return;
-    if (events.length > 0) this.#unrecorded.set(id, events);
-    if (!fence) return;
-    await this.#deps.store.record(fence, { status: changed ? status : null, events });
-    this.#unrecorded.delete(id);
-  }
-
   #schedule(goal: Goal, result: ReconcileResult): void {
     const { next } = result;
     const { id } = goal.job;
     if (result.status.phase === 'Gone') this.#forget(goal);
     if (result.braked) this.#braked.add(id);
     else this.#braked.delete(id);
-    if (next.kind !== 'retry') {
-      if (result.wrote) this.#queue.slowDown(id);
-      else this.#queue.succeeded(id);
-    }
-    switch (next.kind) {
-      case 'idle':
-        return;
-      case 'at':
-        this.#queue.addAfter(id, Math.max(0, next.time - Date.now()));
-        return;
-      case 'retry':
-        this.#queue.retry(id, next.afterMs);
-    }
+    if (next.kind === 'retry') this.#queue.retry(id, next.afterMs);
+    else if (result.wrote) this.#queue.slowDown(id);
+    else this.#queue.succeeded(id);
+    if (next.kind === 'at') this.#queue.addAfter(id, Math.max(0, next.time - Date.now()));
   }
 
   #failed(id: JobId, error: unknown, fence: Fence | null, turn: Turn): void {
@@ -277,33 +276,22 @@ export class Controller {
     this.#deps.log.error({ ...turn.fields, ...errorFields(error), afterMs }, 'a reconcile failed; it is tried again');
   }
 
-  /** A cell whose job the store has never heard of is reported and left alone. A read that came too short is done again. */
+  /** A job that the store shows no goal of is a StreamJob that is new, or else a cell that nobody asked for. */
   async #missing(id: JobId, { streamJobs }: ActiveCluster, fence: () => Fence | null): Promise<void> {
     const welcome = (await streamJobs?.welcome(id, fence)) ?? 'nobody';
-    if (welcome !== 'nobody') {
-      this.#queue.succeeded(id);
-      if (welcome !== 'done') this.wake(welcome.job);
-      return;
-    }
-    if (this.#orphans.has(id)) return;
-    if ((await this.#deps.store.knows([id])).has(id))
-      throw new Error('the store knows the job and shows no goal of it');
-    this.#orphans.add(id);
-    this.#deps.log.warn({ jobId: id }, 'a cell without a goal is in the cluster; see: bulkhead orphans');
+    if (welcome === 'nobody') await this.#orphans.meet(id);
+    // Whatever it has failed by before is over.
+    this.#queue.succeeded(id);
+    if (typeof welcome === 'object') this.wake(welcome.job);
   }
 
-  #remember(goal: Goal): void {
-    const namespace = cellNamespace(this.#deps.storeId, goal.job);
-    const jobs = this.#tenants.get(namespace) ?? new Set();
-    this.#tenants.set(namespace, jobs.add(goal.job.id));
+  #remember({ job }: Goal): void {
+    this.#tenants.add(cellNamespace(this.#deps.storeId, job), job.id);
   }
 
-  #forget(goal: Goal): void {
-    const namespace = cellNamespace(this.#deps.storeId, goal.job);
-    const others = this.#tenants.get(namespace) ?? new Set<JobId>();
-    others.delete(goal.job.id);
-    if (others.size === 0) this.#tenants.delete(namespace);
-    this.#queue.forget(goal.job.id);
+  #forget({ job }: Goal): void {
+    const others = this.#tenants.delete(cellNamespace(this.#deps.storeId, job), job.id);
+    this.#queue.forget(job.id);
     for (const id of others) this.wake(id);
   }
 }

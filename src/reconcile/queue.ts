@@ -1,104 +1,128 @@
 import { NO_SIGNALS, type QueueSignals } from '../ports/signals.ts';
-
-/** When the next try of a key comes after so many failures in a row. */
-export interface BackOff {
-  readonly baseMs: number;
-  readonly maxMs: number;
-}
+import { type LineName, Lines } from './lines.ts';
+import { Pace } from './pace.ts';
 
 /**
- * First a quarter of a second, then doubled. The limit keeps a repaired fault's recovery within the 30 s of faults.md
- * and a thousand failing jobs at some fifty tries a second.
+ * What a key is wanted for: a person's edit comes before a repair of what somebody else has changed, and that before
+ * what is looked at only because everything is.
  */
-export const DEFAULT_BACK_OFF: BackOff = { baseMs: 250, maxMs: 20_000 };
-
-/** Between repairs of one job: below the 5 s within which each of them is promised (faults.md row 23). */
-const REPAIR_BACK_OFF: BackOff = { baseMs: 100, maxMs: 3_000 };
-
-/** A key that went well for this long after its last back-off starts afresh. */
-const CALM_MS = 10_000;
-
-/** @param random from 0 to 1: spreads keys that failed together over the last fifth of the delay */
-export function backOffMs(failures: number, { baseMs, maxMs }: BackOff, random: number): number {
-  const full = Math.min(maxMs, baseMs * 2 ** Math.min(failures - 1, 30));
-  return Math.round(full * (0.8 + 0.2 * random));
-}
+export type Priority = 'edit' | 'repair' | 'backlog';
 
 export interface QueueLoad {
+  /** Keys that are ready. */
   readonly depth: number;
+  /** For how long each key that was taken has been worked on. */
   readonly workingMs: readonly number[];
 }
 
+export interface QueueOptions {
+  /** Called whenever there may be something to take. */
+  readonly onReady: () => void;
+  /** Keys worked on at the same time, at most. */
+  readonly concurrency?: number;
+  readonly signals?: QueueSignals;
+  /** Milliseconds of a clock that never goes back. */
+  readonly now?: () => number;
+}
+
+/** How many of each may be worked on at the same time. */
+interface Limits {
+  readonly all: number;
+  /** All that is no edit: a person's does not wait until some call of the backlog has timed out. */
+  readonly unasked: number;
+  /** Keys that keep failing, edits of them included. */
+  readonly failing: number;
+  readonly troubled: number;
+}
+
+const limitsOf = (concurrency: number): Limits => ({
+  all: concurrency,
+  unasked: Math.max(1, Math.floor((concurrency * 7) / 8)),
+  failing: Math.max(1, Math.floor((concurrency * 3) / 4)),
+  troubled: Math.max(1, Math.floor(concurrency / 2)),
+});
+
+interface Work {
+  readonly line: LineName;
+  readonly since: number;
+}
+
+interface Delay {
+  readonly timer: NodeJS.Timeout;
+  readonly dueAt: number;
+}
+
+/** setTimeout takes no more, and fires at once instead. */
+const MAX_DELAY_MS = 2 ** 31 - 1;
+
 /**
  * Keys that need work, after controller-runtime's queue: a key is worked on by one worker at a time, a key that is
- * added again meanwhile comes back once, and each key has its own back-off. First come, first served; keys that keep
- * failing have a line of their own and never take more than `maxTroubled` workers, so that however many jobs fail, and
- * however slowly, the others are served.
+ * added again meanwhile comes back once, and each key has its own back-off. By priority, then first come, first served,
+ * and nothing starves ({@link Lines}). Keys that keep failing never take more than half of the workers by themselves, so
+ * that however many jobs fail, and however slowly, the others are served. Of a key that is calm it keeps nothing.
  */
 export class KeyQueue<K extends string> {
-  /** Since when each waits; milliseconds of the monotonic clock, like all times in here. */
-  readonly #ready = new Map<K, number>();
-  readonly #troubled = new Map<K, number>();
-  readonly #working = new Map<K, { readonly line: 'ready' | 'troubled'; readonly since: number }>();
-  readonly #again = new Map<K, 'add' | 'hint'>();
-  readonly #timers = new Map<K, { readonly timer: NodeJS.Timeout; readonly dueAt: number }>();
-  readonly #failures = new Map<K, number>();
-  readonly #repairs = new Map<K, number>();
-  /** Hints before this time wait for it. */
-  readonly #notBefore = new Map<K, number>();
+  readonly #waiting = new Lines<K>();
+  readonly #working = new Map<K, Work>();
+  readonly #busy: Record<LineName, number> = { edit: 0, mend: 0, repair: 0, backlog: 0, troubled: 0 };
+  /** What is wanted of keys that are worked on. */
+  readonly #addAgain = new Map<K, Priority>();
+  readonly #hintAgain = new Set<K>();
+  readonly #delays = new Map<K, Delay>();
+  readonly #pace: Pace<K>;
+  readonly #limits: Limits;
   readonly #onReady: () => void;
-  readonly #maxTroubled: number;
   readonly #signals: QueueSignals;
+  readonly #now: () => number;
 
-  /** @param onReady called whenever there is something to take */
-  constructor(onReady: () => void, maxTroubled = Number.POSITIVE_INFINITY, signals = NO_SIGNALS.queue) {
+  constructor(options: QueueOptions) {
+    const { onReady, concurrency = Number.POSITIVE_INFINITY, signals = NO_SIGNALS.queue } = options;
     this.#onReady = onReady;
-    this.#maxTroubled = maxTroubled;
+    this.#limits = limitsOf(concurrency);
     this.#signals = signals;
+    this.#now = options.now ?? performance.now.bind(performance);
+    this.#pace = new Pace(this.#now);
   }
 
-  /** What waits to be taken, and for how long each key that was taken has been worked on. */
   get load(): QueueLoad {
-    const now = performance.now();
+    const now = this.#now();
     return {
-      depth: this.#ready.size + this.#troubled.size,
+      depth: this.#waiting.size,
       workingMs: [...this.#working.values()].map(({ since }) => now - since),
     };
   }
 
+  /** Of how many keys anything is kept. */
+  get remembered(): number {
+    return new Set(this.#keys()).size;
+  }
+
   /** Makes the key ready now, whatever it was waiting for: somebody wants something of it. */
-  add(key: K): void {
-    this.#cancelTimer(key);
-    this.#notBefore.delete(key);
-    if (this.#working.has(key)) {
-      this.#again.set(key, 'add');
-      return;
-    }
-    const since = this.#troubled.get(key);
-    this.#troubled.delete(key);
-    this.#enter(this.#ready, key, since);
+  add(key: K, priority: Priority): void {
+    this.#cancelDelay(key);
+    this.#pace.release(key);
+    if (!this.#working.has(key)) this.#enter(key, priority);
+    else if (isHigher(priority, this.#addAgain.get(key))) this.#addAgain.set(key, priority);
   }
 
   /** Something happened around the key: makes it ready, but a key that backs off not before its time. */
   hint(key: K): void {
-    const delayMs = (this.#notBefore.get(key) ?? 0) - performance.now();
-    if (delayMs > 0) this.#readyAfter(key, delayMs);
-    else this.#makeReady(key);
+    const holdMs = this.#pace.holdMs(key);
+    // Of a key that was just written to, most of what is heard is the cluster’s answer: that can wait for the backlog.
+    if (holdMs > 0) this.#readyAfter(key, holdMs, 'backlog');
+    else this.#makeReady(key, 'repair');
   }
 
   /** Makes the key ready after `delayMs`, or earlier where an earlier time was set already. */
   addAfter(key: K, delayMs: number): void {
     this.#signals.delayed();
-    this.#readyAfter(key, delayMs);
+    this.#readyAfter(key, delayMs, 'repair');
   }
 
   /** Makes the key ready after its back-off, or after `askedMs` where the other side asked for it. */
   retry(key: K, askedMs: number | null = null): number {
-    const failures = (this.#failures.get(key) ?? 0) + 1;
-    this.#failures.set(key, failures);
-    const delayMs = askedMs ?? backOffMs(failures, DEFAULT_BACK_OFF, Math.random());
-    this.#holdHints(key, delayMs);
-    this.#cancelTimer(key);
+    const delayMs = this.#pace.failed(key, askedMs);
+    this.#cancelDelay(key);
     this.addAfter(key, delayMs);
     return delayMs;
   }
@@ -108,111 +132,108 @@ export class KeyQueue<K extends string> {
    * else undoes it each time, the two do not go at each other in a hot loop. @returns the delay in milliseconds
    */
   slowDown(key: K): number {
-    const repairs = (this.#repairs.get(key) ?? 0) + 1;
-    this.#repairs.set(key, repairs);
-    const delayMs = backOffMs(repairs, REPAIR_BACK_OFF, Math.random());
-    this.#holdHints(key, delayMs);
-    return delayMs;
+    return this.#pace.repaired(key);
   }
 
   /** The key went well. Its repairs are forgotten once it has been calm for a while. */
   succeeded(key: K): void {
-    this.#failures.delete(key);
-    const calmMs = performance.now() - (this.#notBefore.get(key) ?? Number.NEGATIVE_INFINITY);
-    if (calmMs < CALM_MS) return;
-    this.#repairs.delete(key);
-    this.#notBefore.delete(key);
+    this.#pace.succeeded(key);
   }
 
   /** The key needs nobody any more. */
   forget(key: K): void {
-    this.#cancelTimer(key);
-    this.#failures.delete(key);
-    this.#repairs.delete(key);
-    this.#notBefore.delete(key);
+    this.#cancelDelay(key);
+    this.#pace.forget(key);
   }
 
-  /** The longest waiting key, now being worked on; null when none is ready. */
+  /** The key whose turn it is, now being worked on; null when none may be. */
   take(): K | null {
-    return this.#takeFrom(this.#ready, 'ready') ?? this.#takeTroubled();
+    const since = this.#now();
+    const taken = this.#waiting.take(since, (line) => this.#isOpen(line));
+    if (!taken) return null;
+    const { key, line } = taken;
+    this.#working.set(key, { line, since });
+    this.#busy[line] += 1;
+    this.#signals.taken(since - taken.since);
+    return key;
   }
 
   /** Ends the work on a key that {@link take} gave. */
   done(key: K): void {
     const work = this.#working.get(key);
-    if (work) this.#signals.done(performance.now() - work.since);
+    if (!work) return;
+    this.#signals.done(this.#now() - work.since);
     this.#working.delete(key);
-    const again = this.#again.get(key);
-    this.#again.delete(key);
-    if (again === 'add') this.add(key);
-    if (again === 'hint') this.hint(key);
+    this.#busy[work.line] -= 1;
+    const priority = this.#addAgain.get(key);
+    this.#addAgain.delete(key);
+    const isHinted = this.#hintAgain.delete(key);
+    if (priority) this.add(key, priority);
+    if (isHinted) this.hint(key);
   }
 
   /** Drops these keys, whatever they wait for; one that is being worked on is not done again. */
   drop(isLeaving: (key: K) => boolean): void {
-    const waiting = [this.#timers, this.#ready, this.#troubled, this.#again].flatMap((part) => [...part.keys()]);
-    const remembered = [this.#failures, this.#repairs, this.#notBefore].flatMap((part) => [...part.keys()]);
-    for (const key of new Set([...waiting, ...remembered].filter(isLeaving))) {
+    for (const key of new Set(this.#keys())) {
+      if (!isLeaving(key)) continue;
       this.forget(key);
-      this.#ready.delete(key);
-      this.#troubled.delete(key);
-      this.#again.delete(key);
+      this.#waiting.delete(key);
+      this.#addAgain.delete(key);
+      this.#hintAgain.delete(key);
     }
   }
 
-  #readyAfter(key: K, delayMs: number): void {
-    const dueAt = performance.now() + delayMs;
-    const known = this.#timers.get(key);
+  *#keys(): Generator<K> {
+    const parts = [this.#waiting, this.#working, this.#addAgain, this.#hintAgain, this.#delays, this.#pace];
+    for (const part of parts) yield* part.keys();
+  }
+
+  #isOpen(line: LineName): boolean {
+    const { edit, mend, troubled } = this.#busy;
+    const { all, unasked, failing } = this.#limits;
+    if (this.#working.size >= all) return false;
+    if (line === 'edit') return true;
+    if (line === 'mend') return mend + troubled < failing;
+    if (this.#working.size - edit - mend >= unasked) return false;
+    return line !== 'troubled' || (troubled < this.#limits.troubled && mend + troubled < failing);
+  }
+
+  #readyAfter(key: K, delayMs: number, priority: Priority): void {
+    const dueAt = this.#now() + delayMs;
+    const known = this.#delays.get(key);
     if (known && known.dueAt <= dueAt) return;
-    this.#cancelTimer(key);
-    const timer = setTimeout(() => this.#makeReady(key), Math.max(0, Math.ceil(delayMs)));
-    timer.unref();
-    this.#timers.set(key, { timer, dueAt });
+    this.#cancelDelay(key);
+    const timerMs = Math.min(MAX_DELAY_MS, Math.max(0, Math.ceil(delayMs)));
+    const timer = setTimeout(() => this.#makeReady(key, priority), timerMs).unref();
+    this.#delays.set(key, { timer, dueAt });
   }
 
-  #makeReady(key: K): void {
-    this.#cancelTimer(key);
-    if (this.#working.has(key)) {
-      if (!this.#again.has(key)) this.#again.set(key, 'hint');
-      return;
-    }
-    const line = this.#failures.has(key) && !this.#ready.has(key) ? this.#troubled : this.#ready;
-    this.#enter(line, key);
+  #makeReady(key: K, priority: Priority): void {
+    this.#cancelDelay(key);
+    if (this.#working.has(key)) this.#hintAgain.add(key);
+    else this.#enter(key, priority);
   }
 
-  /** A key that is in the line already keeps its place. @param since when it began to wait, where it did */
-  #enter(line: Map<K, number>, key: K, since?: number): void {
-    if (!line.has(key)) {
-      line.set(key, since ?? performance.now());
-      if (since === undefined) this.#signals.added();
-    }
+  #enter(key: K, priority: Priority): void {
+    const isNew = this.#waiting.enter(key, this.#lineOf(key, priority), this.#now());
+    if (isNew) this.#signals.added();
     this.#onReady();
   }
 
-  #takeTroubled(): K | null {
-    const busy = [...this.#working.values()].filter(({ line }) => line === 'troubled').length;
-    return busy < this.#maxTroubled ? this.#takeFrom(this.#troubled, 'troubled') : null;
+  #lineOf(key: K, priority: Priority): LineName {
+    if (!this.#pace.isFailing(key)) return priority;
+    return priority === 'edit' ? 'mend' : 'troubled';
   }
 
-  #takeFrom(waiting: Map<K, number>, line: 'ready' | 'troubled'): K | null {
-    const next = waiting.entries().next();
-    if (next.done) return null;
-    const [key, waitingSince] = next.value;
-    waiting.delete(key);
-    const since = performance.now();
-    this.#working.set(key, { line, since });
-    this.#signals.taken(since - waitingSince);
-    return key;
-  }
-
-  #holdHints(key: K, delayMs: number): void {
-    this.#notBefore.set(key, performance.now() + delayMs);
-  }
-
-  #cancelTimer(key: K): void {
-    const known = this.#timers.get(key);
+  #cancelDelay(key: K): void {
+    const known = this.#delays.get(key);
     if (!known) return;
     clearTimeout(known.timer);
-    this.#timers.delete(key);
+    this.#delays.delete(key);
   }
 }
+
+const RANK: Record<Priority, number> = { edit: 0, repair: 1, backlog: 2 };
+
+const isHigher = (priority: Priority, than: Priority | undefined): boolean =>
+  than === undefined || RANK[priority] < RANK[than];

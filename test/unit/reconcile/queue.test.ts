@@ -1,22 +1,22 @@
 import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
-import fc from 'fast-check';
-import { backOffMs, DEFAULT_BACK_OFF, KeyQueue } from '../../../src/reconcile/queue.ts';
+import { DEFAULT_BACK_OFF } from '../../../src/reconcile/pace.ts';
+import { KeyQueue, type QueueOptions } from '../../../src/reconcile/queue.ts';
 
-const queueOf = () => new KeyQueue<string>(() => undefined);
+const queueOf = (options: Partial<QueueOptions> = {}) => new KeyQueue<string>({ onReady: () => undefined, ...options });
 
 test('keys come out in the order they came in, each once', () => {
   const queue = queueOf();
-  for (const key of ['a', 'b', 'a', 'c']) queue.add(key);
+  for (const key of ['a', 'b', 'a', 'c']) queue.add(key, 'edit');
   assert.deepEqual([queue.take(), queue.take(), queue.take(), queue.take()], ['a', 'b', 'c', null]);
 });
 
 test('a key added while it is worked on comes back once, and never to two workers', () => {
   const queue = queueOf();
-  queue.add('a');
+  queue.add('a', 'edit');
   queue.take();
-  queue.add('a');
-  queue.add('a');
+  queue.add('a', 'edit');
+  queue.add('a', 'edit');
   assert.equal(queue.take(), null);
   queue.done('a');
   assert.equal(queue.take(), 'a');
@@ -33,7 +33,7 @@ test('a failing key waits longer each time and delays no other', () => {
       delays.every((delay, i) => i === 0 || delay > (delays[i - 1] ?? 0)),
       delays.join(' '),
     );
-    queue.add('good');
+    queue.add('good', 'edit');
     assert.equal(queue.take(), 'good');
     mock.timers.tick(DEFAULT_BACK_OFF.maxMs);
     assert.equal(queue.take(), 'bad');
@@ -48,7 +48,7 @@ test('a hint does not cut a back-off short, but somebody who wants something doe
   queue.retry('a');
   queue.hint('a');
   assert.equal(queue.take(), null);
-  queue.add('a');
+  queue.add('a', 'edit');
   assert.equal(queue.take(), 'a');
   queue.drop(() => true);
 });
@@ -68,7 +68,7 @@ test('a repair that is undone each time is made ever more slowly: success in bet
 
 test('a hint that comes during the work does not cut the back-off short either', () => {
   const queue = queueOf();
-  queue.add('a');
+  queue.add('a', 'edit');
   queue.take();
   queue.hint('a');
   queue.retry('a');
@@ -80,10 +80,10 @@ test('a hint that comes during the work does not cut the back-off short either',
 test('however many keys fail, and however slowly, the others are served', () => {
   mock.timers.enable({ apis: ['setTimeout'] });
   try {
-    const queue = new KeyQueue<string>(() => undefined, 2);
+    const queue = queueOf({ concurrency: 4 });
     for (let i = 0; i < 10; i += 1) queue.retry(`bad-${i}`);
     mock.timers.tick(DEFAULT_BACK_OFF.maxMs);
-    queue.add('good');
+    queue.add('good', 'edit');
     const taken = [queue.take(), queue.take(), queue.take(), queue.take()];
     assert.deepEqual([taken[0], taken[3]], ['good', null], 'two failing ones at most are worked on');
     assert.ok(taken[1]?.startsWith('bad-') && taken[2]?.startsWith('bad-'));
@@ -112,27 +112,18 @@ test('of two times the earlier one counts, and news at once', () => {
     assert.equal(queue.take(), 'a');
     queue.done('a');
     queue.addAfter('a', 50_000);
-    queue.add('a');
+    queue.add('a', 'edit');
     assert.equal(queue.take(), 'a');
   } finally {
     mock.timers.reset();
   }
 });
 
-test('the delay is never above its limit, so that a repaired fault is noticed within 30 s', () => {
-  fc.assert(
-    fc.property(fc.integer({ min: 1, max: 1_000 }), fc.double({ min: 0, max: 1, noNaN: true }), (failures, random) => {
-      const delay = backOffMs(failures, DEFAULT_BACK_OFF, random);
-      assert.ok(delay >= DEFAULT_BACK_OFF.baseMs * 0.8 - 1 && delay <= DEFAULT_BACK_OFF.maxMs);
-    }),
-  );
-});
-
 test('keys that leave take their waits along; the others stay', () => {
   const queue = queueOf();
-  queue.add('leaves');
+  queue.add('leaves', 'edit');
   queue.retry('leaves later');
-  queue.add('stays');
+  queue.add('stays', 'edit');
   queue.drop((key) => key.startsWith('leaves'));
   assert.deepEqual([queue.take(), queue.take()], ['stays', null]);
   queue.drop(() => true);
@@ -141,7 +132,7 @@ test('keys that leave take their waits along; the others stay', () => {
 test('a failing key that somebody wants something of is in one line only, whatever is heard of it meanwhile', () => {
   const queue = queueOf();
   queue.retry('a');
-  queue.add('a');
+  queue.add('a', 'edit');
   queue.hint('a');
   assert.equal(queue.take(), 'a');
   assert.equal(queue.take(), null, 'never to two workers');
@@ -150,14 +141,16 @@ test('a failing key that somebody wants something of is in one line only, whatev
 
 test('what becomes of a key is told: ready once, however often it is added; taken; set for later; done', () => {
   const told: string[] = [];
-  const queue = new KeyQueue<string>(() => undefined, 1, {
-    added: () => told.push('added'),
-    delayed: () => told.push('delayed'),
-    taken: () => told.push('taken'),
-    done: () => told.push('done'),
+  const queue = queueOf({
+    signals: {
+      added: () => told.push('added'),
+      delayed: () => told.push('delayed'),
+      taken: () => told.push('taken'),
+      done: () => told.push('done'),
+    },
   });
-  queue.add('a');
-  queue.add('a');
+  queue.add('a', 'edit');
+  queue.add('a', 'edit');
   queue.hint('a');
   assert.equal(queue.load.depth, 1);
   queue.take();
@@ -169,4 +162,110 @@ test('what becomes of a key is told: ready once, however often it is added; take
   assert.deepEqual(told, ['added', 'taken', 'delayed', 'done']);
   assert.deepEqual(queue.load, { depth: 0, workingMs: [] });
   queue.drop(() => true);
+});
+
+test('a person’s edit comes before a repair, and that before the backlog, whatever came first', () => {
+  const queue = queueOf();
+  queue.add('backlog', 'backlog');
+  queue.hint('drifted');
+  queue.add('edited', 'edit');
+  assert.deepEqual([queue.take(), queue.take(), queue.take()], ['edited', 'drifted', 'backlog']);
+});
+
+test('a key of the backlog that is edited moves up, keeps its age, and is worked on once', () => {
+  let now = 0;
+  const waits: number[] = [];
+  const nothing = () => undefined;
+  const signals = { added: nothing, delayed: nothing, taken: (ms: number) => waits.push(ms), done: nothing };
+  const queue = queueOf({ now: () => now, signals });
+  for (const key of ['a', 'b', 'c']) queue.add(key, 'backlog');
+  now = 500;
+  queue.add('d', 'edit');
+  queue.add('c', 'edit');
+  assert.deepEqual([queue.take(), queue.take(), queue.take()], ['d', 'c', 'a']);
+  assert.deepEqual(waits, [0, 500, 500]);
+});
+
+test('an edit that comes while the key is worked on for the backlog is the next thing done, once', () => {
+  const queue = queueOf();
+  queue.add('a', 'backlog');
+  queue.take();
+  queue.add('b', 'backlog');
+  queue.add('a', 'backlog');
+  queue.add('a', 'edit');
+  queue.hint('a');
+  queue.done('a');
+  assert.deepEqual([queue.take(), queue.take(), queue.take()], ['a', 'b', null]);
+});
+
+test('what is heard of a key that was just written to waits behind the backlog: mostly it is the cluster’s answer', () => {
+  mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  try {
+    const queue = queueOf({ now: Date.now });
+    queue.slowDown('written');
+    queue.hint('written');
+    mock.timers.tick(1_000);
+    queue.hint('drifted');
+    assert.deepEqual([queue.take(), queue.take()], ['drifted', 'written']);
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test('a person’s edit of a failing job goes before the backlog, and other people’s edits before it', () => {
+  const queue = queueOf();
+  queue.retry('bad');
+  queue.add('idle', 'backlog');
+  queue.add('bad', 'edit');
+  queue.add('good', 'edit');
+  assert.deepEqual([queue.take(), queue.take(), queue.take()], ['good', 'bad', 'idle']);
+  queue.drop(() => true);
+});
+
+test('work that hangs leaves places: for edits beside the backlog, for healthy jobs beside edits of failing ones', () => {
+  const queue = queueOf({ concurrency: 16 });
+  const takeAll = (): string[] => {
+    const key = queue.take();
+    return key === null ? [] : [key, ...takeAll()];
+  };
+  for (let i = 0; i < 100; i += 1) queue.add(`idle-${i}`, 'backlog');
+  assert.equal(takeAll().length, 14);
+  queue.add('edited', 'edit');
+  assert.deepEqual(takeAll(), ['edited']);
+  queue.drop(() => true);
+  for (let i = 0; i < 14; i += 1) queue.done(`idle-${i}`);
+  for (let i = 0; i < 100; i += 1) {
+    queue.retry(`bad-${i}`);
+    queue.add(`bad-${i}`, 'edit');
+  }
+  assert.equal(takeAll().length, 12);
+  queue.add('healthy', 'edit');
+  assert.deepEqual(takeAll(), ['healthy']);
+  queue.drop(() => true);
+});
+
+test('a time beyond what a timer can hold does not come at once', () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    const queue = queueOf();
+    queue.addAfter('a', 2 ** 40);
+    mock.timers.tick(1_000);
+    assert.equal(queue.take(), null);
+    queue.drop(() => true);
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test('a hundred thousand keys cost little more for each than a few do', () => {
+  const queue = queueOf({ concurrency: 16 });
+  const before = process.cpuUsage();
+  for (let i = 0; i < 100_000; i += 1) queue.add(`job-${i}`, i % 3 === 0 ? 'edit' : 'backlog');
+  for (let key = queue.take(); key !== null; key = queue.take()) queue.done(key);
+  const { user, system } = process.cpuUsage(before);
+  assert.equal(queue.remembered, 0);
+  assert.ok(
+    user + system < 2_000_000,
+    `${(user + system) / 1_000} ms; looking for the first one over and over is 10 s`,
+  );
 });
