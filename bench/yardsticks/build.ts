@@ -17,7 +17,8 @@ export const operatorBinary = (): Promise<string> =>
 
 /** How the kopf operator is started. Needs Python 3.10 or newer and its package index the first time. */
 export async function kopfCommand(kubeconfigPath: string): Promise<[string, ...string[]]> {
-  return [await kopfPython(), folderOf('kopf/main.py'), '--kubeconfig', kubeconfigPath];
+  // -B: no compiled files beside the sources.
+  return [await kopfPython(), '-B', folderOf('kopf/main.py'), '--kubeconfig', kubeconfigPath];
 }
 
 async function goYardstick(name: 'replay' | 'operator', typical: string): Promise<string> {
