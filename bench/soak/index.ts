@@ -25,10 +25,12 @@ interface Timing {
   /** After the churn: namespaces end, workers roll out, and Postgres hands in its counts. */
   readonly settleMs: number;
   readonly quietMs: number;
+  /** After it. */
+  readonly delayMs: number;
   readonly sampleMs: number;
 }
 
-const DEFAULTS = { perSecond: 2, churnMs: 170_000, settleMs: 40_000, quietMs: 60_000, sampleMs: 10_000 };
+const DEFAULTS = { perSecond: 2, churnMs: 170_000, settleMs: 40_000, quietMs: 60_000, delayMs: STATISTICS_DELAY_MS, sampleMs: 10_000 };
 const QUICK: Timing = {
   totalMs: 0,
   jobs: 8,
@@ -36,6 +38,7 @@ const QUICK: Timing = {
   churnMs: 2_000,
   settleMs: 4_000,
   quietMs: 1_000,
+  delayMs: 500,
   sampleMs: 500,
 };
 const START_LIMIT_MS = 60_000;
@@ -102,7 +105,7 @@ async function run(
   }, timing.sampleMs);
   const windows: Quiet[] = [];
   let failure: string | null = null;
-  const roundMs = timing.churnMs + timing.settleMs + timing.quietMs + STATISTICS_DELAY_MS;
+  const roundMs = timing.churnMs + timing.settleMs + timing.quietMs + timing.delayMs;
   const rounds = Math.max(1, Math.floor(timing.totalMs / roundMs));
   try {
     for (let i = 0; i < rounds && !signal.aborted; i += 1) {
@@ -112,7 +115,7 @@ async function run(
       await pause(timing.settleMs, signal);
       if (signal.aborted) break;
       const late = await notRunning(churn, store);
-      const quiet = await listenQuietly(auditLogPath, superuserUrl, timing.quietMs, signal);
+      const quiet = await listenQuietly(auditLogPath, superuserUrl, timing.quietMs, timing.delayMs, signal);
       // Half a window says nothing that could be held against a whole one.
       if (!signal.aborted) windows.push(quiet);
       operator.requireAlive();

@@ -29,12 +29,14 @@ async function rowCounts(url: string): Promise<ReadonlyMap<string, number>> {
 
 /**
  * Counts for `durationMs` what Bulkhead writes. Nobody else may write then, and nobody may have done so for
- * {@link STATISTICS_DELAY_MS}. Takes that much longer.
+ * {@link STATISTICS_DELAY_MS}.
+ * @param delayMs that much longer it takes, for the last counts to be handed in
  */
 export async function listenQuietly(
   auditLogPath: string,
   superuserUrl: string,
   durationMs: number,
+  delayMs: number,
   signal: AbortSignal,
 ): Promise<Quiet> {
   const before = await rowCounts(superuserUrl);
@@ -44,7 +46,7 @@ export async function listenQuietly(
   const seconds = (performance.now() - startedAt) / 1000;
   const user = userOf('bulkhead');
   const writes = (await tail.read()).filter((request) => request.user === user && isWrite(request));
-  await pause(STATISTICS_DELAY_MS, signal);
+  await pause(delayMs, signal);
   const after = await rowCounts(superuserUrl);
   const written = [...after].map(([table, count]) => [table, count - (before.get(table) ?? 0)] as const);
   return {

@@ -55,7 +55,7 @@ export class BulkheadDuo implements Duo {
     }
   }
 
-  async lose(signal: 'SIGKILL' | 'SIGSTOP'): Promise<number> {
+  async lose(signal: 'SIGKILL' | 'SIGSTOP', replace: boolean): Promise<number> {
     const { store, superuserUrl } = this.#database;
     const [leaving, ...others] = this.#replicas;
     if (!leaving) throw new Error('no replica is left');
@@ -73,9 +73,10 @@ export class BulkheadDuo implements Duo {
     const { atMs } = await seeing;
     await leaving.kill();
     this.#replicas = others;
-    const fresh = this.#add();
-    await fresh.untilSaid('watching the cluster', START_LIMIT_MS);
-    await untilEven(superuserUrl, this.#replicas);
+    if (replace) {
+      await this.#add().untilSaid('watching the cluster', START_LIMIT_MS);
+      await untilEven(superuserUrl, this.#replicas);
+    }
     return atMs - lostAt;
   }
 

@@ -111,7 +111,7 @@ export class ControllerRuntimeDuo implements Duo {
     }
   }
 
-  async lose(signal: 'SIGKILL' | 'SIGSTOP'): Promise<number> {
+  async lose(signal: 'SIGKILL' | 'SIGSTOP', replace: boolean): Promise<number> {
     const leaving = this.#replicas.find(({ said }) => said.has('leading'));
     const [cell] = this.#cells;
     if (!leaving || !cell) throw new Error('nobody leads');
@@ -128,7 +128,7 @@ export class ControllerRuntimeDuo implements Duo {
     const { atMs } = await seeing;
     await leaving.kill();
     this.#replicas = this.#replicas.filter((replica) => replica !== leaving);
-    await this.#add().untilSaid('synced', START_LIMIT_MS);
+    if (replace) await this.#add().untilSaid('synced', START_LIMIT_MS);
     return atMs - lostAt;
   }
 

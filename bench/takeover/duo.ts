@@ -2,10 +2,10 @@
 export interface Duo extends AsyncDisposable {
   /**
    * Sends the signal to the replica that acts, and in the same moment asks for an edit that it would have made.
-   * Puts another replica in its place afterwards, and waits until that stands by.
+   * @param replace whether to put another replica in its place afterwards, and to wait until that stands by
    * @returns from the signal until an independent watcher has seen the survivor's write, in milliseconds
    */
-  lose(signal: 'SIGKILL' | 'SIGSTOP'): Promise<number>;
+  lose(signal: 'SIGKILL' | 'SIGSTOP', replace: boolean): Promise<number>;
 }
 
 /** Nobody is given longer than this to take over. */

@@ -34,11 +34,13 @@ const seconds = (values: readonly number[], q = 0.5): string => `${(quantile(val
 
 async function measure(duos: Readonly<Record<string, Duo>>, signals: readonly Signal[], repetitions: number) {
   const names = Object.keys(duos);
+  let left = repetitions * signals.length;
   const times = new Map<string, Times>(names.map((name) => [name, { SIGKILL: [], SIGSTOP: [] }]));
   for (let i = 0; i < repetitions; i += 1) {
     for (const signal of signals) {
+      left -= 1;
       for (const name of i % 2 === 0 ? names : names.toReversed()) {
-        const tookMs = (await duos[name]?.lose(signal)) ?? Number.NaN;
+        const tookMs = (await duos[name]?.lose(signal, left > 0)) ?? Number.NaN;
         times.get(name)?.[signal].push(tookMs);
         note(`  ${i + 1} of ${repetitions}, ${NAMES[signal]}: ${name} ${seconds([tookMs])}`);
       }
