@@ -4,7 +4,7 @@ import type { ClusterId, StoreId } from '../job/ids.ts';
 import type { FieldKeeper, JobStatus } from '../job/status.ts';
 import { type Action, actionKey, type ClusterAction, isClusterAction, removesCell } from '../plan/actions.ts';
 import { cellNamespace } from '../plan/names.ts';
-import { keyText, type ObservedObject, ownership, shortKey } from '../plan/objects.ts';
+import { keyText, type ObservedObject, ownership } from '../plan/objects.ts';
 import { type CellObservation, isAt, type SeenObject, seenAt } from '../plan/observation.ts';
 import { type Braked, type Capabilities, plan } from '../plan/plan.ts';
 import { readObject, seenObject } from '../plan/seen.ts';
@@ -13,6 +13,7 @@ import { type ActionExecutor, type CellAddress, ClusterError } from '../ports/cl
 import type { Fence } from '../ports/shards.ts';
 import { NO_TURN, type Turn } from '../ports/signals.ts';
 import type { BrakeVerdict, JobEvent } from '../ports/store.ts';
+import { transitions, writeEvents } from './turn-events.ts';
 
 /** A plan that acts may bring up new work (an object met at our name); more rounds than this are another try's. */
 const MAX_ROUNDS = 6;
@@ -73,7 +74,8 @@ export interface ReconcileResult {
 }
 
 interface Progress {
-  readonly events: JobEvent[];
+  /** What the API server took, in order. */
+  readonly writes: ClusterAction[];
   /** Objects met at our names that the watches do not show: not ours, or not ours any more. */
   readonly met: Map<string, SeenObject>;
   /** What was read in this turn, by UID, so that the plan can name the fields that differ. */
@@ -92,7 +94,7 @@ interface Progress {
  */
 export async function reconcile(input: ReconcileInput): Promise<ReconcileResult> {
   const progress: Progress = {
-    events: [],
+    writes: [],
     met: new Map(),
     read: new Map(),
     failure: null,
@@ -189,13 +191,7 @@ async function applyAll(input: ReconcileInput, writes: readonly ClusterAction[],
 async function applyOne(input: ReconcileInput, action: ClusterAction, fence: Fence, progress: Progress): Promise<void> {
   const { cell, turn = NO_TURN } = input;
   const stored = await turn.write(action, () => cell.executor.execute(action, fence));
-  progress.events.push({
-    jobId: input.goal.job.id,
-    revision: input.goal.revision,
-    type: 'Normal',
-    reason: { create: 'Created', replace: 'Replaced', delete: 'Deleted' }[action.do],
-    message: `${shortKey(actionKey(action))}: ${action.why}`,
-  });
+  progress.writes.push(action);
   if (stored && action.do !== 'delete') cell.recordWrite(stored as ObservedObject, action.goalHash);
   if (action.do === 'delete') await refreshKey(input, action, progress);
 }
@@ -260,14 +256,15 @@ function conclude(input: ReconcileInput, actions: readonly Action[], progress: P
     keepers: input.keepers,
     now,
   });
+  const done = writeEvents(input.goal, progress.writes);
   const connection = failure?.kind === 'unavailable' || failure?.kind === 'unauthorized';
   return {
     status: next,
     changed: canonicalJson(next) !== canonicalJson(input.previous),
-    events: [...progress.events, ...transitions(input.previous, next)],
-    done: progress.events,
+    events: [...done, ...transitions(input.previous, next)],
+    done,
     next: nextTurn(actions, failure),
-    wrote: progress.events.length > 0,
+    wrote: done.length > 0,
     failure,
     connectionError: connection ? failure : null,
     refused: failure?.kind === 'fenced' ? progress.fence : null,
@@ -308,21 +305,4 @@ function nextTurn(actions: readonly Action[], failure: ClusterError | null): Nex
   if (actions.some(isClusterAction)) return { kind: 'retry', afterMs: null };
   const times = actions.flatMap((action) => (action.do === 'wait' && action.until !== null ? [action.until] : []));
   return times.length > 0 ? { kind: 'at', time: Math.min(...times) } : { kind: 'idle' };
-}
-
-/** One event for a Ready that flipped or changed its reason; nothing while all stays the same. */
-function transitions(previous: JobStatus | null, next: JobStatus): JobEvent[] {
-  const ready = next.conditions.find((c) => c.type === 'Ready');
-  const before = previous?.conditions.find((c) => c.type === 'Ready');
-  if (!ready || (before?.status === ready.status && before.reason === ready.reason)) return [];
-  const stalled = next.conditions.some((c) => c.type === 'Stalled');
-  return [
-    {
-      jobId: next.jobId,
-      revision: next.observedRevision,
-      type: stalled ? 'Warning' : 'Normal',
-      reason: ready.reason,
-      message: ready.message,
-    },
-  ];
 }
