@@ -18,7 +18,7 @@ import type { GoalFeed } from './goal-feed.ts';
 import { HeardEdits } from './heard-edits.ts';
 import type { TakenIn } from './intake.ts';
 import { Orphans } from './orphans.ts';
-import { KeyQueue, type Priority, type QueueLoad } from './queue.ts';
+import { type HintPriority, KeyQueue, type Priority, type QueueLoad } from './queue.ts';
 import { type CellView, type ReconcileResult, reconcile } from './reconciler.ts';
 import { RunningWork } from './running-work.ts';
 import { nextOf, type Shown, type StreamJobSide } from './stream-job-side.ts';
@@ -144,9 +144,9 @@ export class Controller {
     for (const id of await this.#deps.store.jobsOf(tenant, [...this.#shards])) this.#wakeAs(priority, id);
   }
 
-  /** Something happened around this job. */
-  hint(id: JobId): void {
-    if (this.#acts(id)) this.#queue.hint(id);
+  /** Something happened around this job. @param priority `backlog` for what is no drift, such as workers that become ready */
+  hint(id: JobId, priority?: HintPriority): void {
+    if (this.#acts(id)) this.#queue.hint(id, priority);
   }
 
   /** The brake may have been released. */
@@ -154,11 +154,11 @@ export class Controller {
     for (const id of this.#braked) this.#wakeAs('repair', id);
   }
 
-  /** Something changed in this namespace. */
-  wakeNamespace(namespace: string, labelledJob: JobId | null): void {
+  /** Something changed in this namespace; `priority` as for {@link hint}. */
+  wakeNamespace(namespace: string, labelledJob: JobId | null, priority?: HintPriority): void {
     const jobs = new Set(this.#tenants.of(namespace));
     if (labelledJob) jobs.add(labelledJob);
-    for (const id of jobs) this.hint(id);
+    for (const id of jobs) this.hint(id, priority);
   }
 
   /** Resolves when no reconcile of these shards, or of any, is in hand. */

@@ -7,6 +7,7 @@ import { Pace } from './pace.ts';
  * what is looked at only because everything is.
  */
 export type Priority = 'edit' | 'repair' | 'backlog';
+export type HintPriority = Exclude<Priority, 'edit'>;
 
 export interface QueueLoad {
   /** Keys that are ready. */
@@ -67,7 +68,7 @@ export class KeyQueue<K extends string> {
   readonly #busy: Record<LineName, number> = { edit: 0, mend: 0, repair: 0, backlog: 0, troubled: 0 };
   /** What is wanted of keys that are worked on. */
   readonly #addAgain = new Map<K, Priority>();
-  readonly #hintAgain = new Set<K>();
+  readonly #hintAgain = new Map<K, HintPriority>();
   readonly #delays = new Map<K, Delay>();
   readonly #pace: Pace<K>;
   readonly #limits: Limits;
@@ -102,15 +103,18 @@ export class KeyQueue<K extends string> {
     this.#cancelDelay(key);
     this.#pace.release(key);
     if (!this.#working.has(key)) this.#enter(key, priority);
-    else if (isHigher(priority, this.#addAgain.get(key))) this.#addAgain.set(key, priority);
+    else raise(this.#addAgain, key, priority);
   }
 
-  /** Something happened around the key: makes it ready, but a key that backs off not before its time. */
-  hint(key: K): void {
+  /**
+   * Something happened around the key: makes it ready, but a key that backs off not before its time.
+   * @param priority `backlog` for what is no drift, such as workers that become ready
+   */
+  hint(key: K, priority: HintPriority = 'repair'): void {
     const holdMs = this.#pace.holdMs(key);
     // Of a key that was just written to, most of what is heard is the cluster’s answer: that can wait for the backlog.
     if (holdMs > 0) this.#readyAfter(key, holdMs, 'backlog');
-    else this.#makeReady(key, 'repair');
+    else this.#makeReady(key, priority);
   }
 
   /** Makes the key ready after `delayMs`, or earlier where an earlier time was set already. */
@@ -167,9 +171,10 @@ export class KeyQueue<K extends string> {
     this.#busy[work.line] -= 1;
     const priority = this.#addAgain.get(key);
     this.#addAgain.delete(key);
-    const isHinted = this.#hintAgain.delete(key);
+    const hinted = this.#hintAgain.get(key);
+    this.#hintAgain.delete(key);
     if (priority) this.add(key, priority);
-    if (isHinted) this.hint(key);
+    if (hinted) this.hint(key, hinted);
   }
 
   /** Drops these keys, whatever they wait for; one that is being worked on is not done again. */
@@ -198,7 +203,7 @@ export class KeyQueue<K extends string> {
     return line !== 'troubled' || (troubled < this.#limits.troubled && mend + troubled < failing);
   }
 
-  #readyAfter(key: K, delayMs: number, priority: Priority): void {
+  #readyAfter(key: K, delayMs: number, priority: HintPriority): void {
     const dueAt = this.#now() + delayMs;
     const known = this.#delays.get(key);
     if (known && known.dueAt <= dueAt) return;
@@ -208,9 +213,9 @@ export class KeyQueue<K extends string> {
     this.#delays.set(key, { timer, dueAt });
   }
 
-  #makeReady(key: K, priority: Priority): void {
+  #makeReady(key: K, priority: HintPriority): void {
     this.#cancelDelay(key);
-    if (this.#working.has(key)) this.#hintAgain.add(key);
+    if (this.#working.has(key)) raise(this.#hintAgain, key, priority);
     else this.#enter(key, priority);
   }
 
@@ -235,5 +240,8 @@ export class KeyQueue<K extends string> {
 
 const RANK: Record<Priority, number> = { edit: 0, repair: 1, backlog: 2 };
 
-const isHigher = (priority: Priority, than: Priority | undefined): boolean =>
-  than === undefined || RANK[priority] < RANK[than];
+/** Keeps the higher of what is wanted of the key already and what is wanted now. */
+function raise<K, P extends Priority>(wanted: Map<K, P>, key: K, priority: P): void {
+  const known = wanted.get(key);
+  if (known === undefined || RANK[priority] < RANK[known]) wanted.set(key, priority);
+}

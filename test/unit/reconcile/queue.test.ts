@@ -198,6 +198,18 @@ test('an edit that comes while the key is worked on for the backlog is the next 
   assert.deepEqual([queue.take(), queue.take(), queue.take()], ['a', 'b', null]);
 });
 
+test('what is no drift is looked at with the backlog, also when it was heard of during the work; a drift raises it', () => {
+  const queue = queueOf();
+  queue.add('busy', 'edit');
+  queue.take();
+  queue.hint('busy', 'backlog');
+  queue.add('idle', 'backlog');
+  queue.hint('drifted', 'backlog');
+  queue.done('busy');
+  queue.hint('drifted');
+  assert.deepEqual([queue.take(), queue.take(), queue.take()], ['drifted', 'idle', 'busy']);
+});
+
 test('what is heard of a key that was just written to waits behind the backlog: mostly it is the cluster’s answer', () => {
   mock.timers.enable({ apis: ['setTimeout', 'Date'] });
   try {
