@@ -10,6 +10,7 @@ function positive(text: string): number {
 }
 
 const list = (text: string): string[] => text.split(',').map((one) => one.trim());
+const numbers = (text: string): number[] => list(text).map(positive);
 
 /** A benchmark: prints a table and, as its very last line, one JSON object. Loaded when it is asked for. */
 function bench(
@@ -56,9 +57,7 @@ sized(
   'from an empty cluster to the last object, against the API server’s limit and a controller-runtime operator',
   async () => (await import('./rebuild/index.ts')).rebuild,
 )
-  .addOption(
-    new Option('--sizes <list>', 'numbers of jobs, one after the other').argParser((text) => list(text).map(positive)),
-  )
+  .addOption(new Option('--sizes <list>', 'numbers of jobs, one after the other').argParser(numbers))
   .addOption(new Option('--pairs <n>', 'turns of each contestant, by default 3').argParser(positive))
   .addOption(new Option('--only <names>', 'of bulkhead, replay, tuned, defaults, kopf').argParser(list))
   .addOption(new Option('--tier <tier>', 'how isolated the jobs are').choices(['namespace', 'shared']))
@@ -70,7 +69,7 @@ sized(
   'resident memory a job, from few jobs to many, against a controller-runtime operator',
   async () => (await import('./memory/index.ts')).memory,
 )
-  .addOption(new Option('--sizes <list>', 'numbers of jobs').argParser((text) => list(text).map(positive)))
+  .addOption(new Option('--sizes <list>', 'numbers of jobs').argParser(numbers))
   .addOption(new Option('--only <names>', 'of bulkhead, tuned').argParser(list));
 
 sized(
@@ -90,19 +89,10 @@ sized(
 ).addOption(new Option('--seconds <n>', 'how long to listen, by default 600').argParser(positive));
 
 sized(
-  'change',
-  'commit to seen by an independent watcher, among few and many idle jobs, against NOTIFY and one raw write',
-  async () => (await import('./change/index.ts')).change,
-)
-  .addOption(new Option('--few <n>', 'jobs of the small site, by default 100').argParser(positive))
-  .addOption(new Option('--samples <n>', 'edits of each contestant at each site').argParser(positive))
-  .addOption(new Option('--tier <tier>', 'how isolated the jobs are').choices(['namespace', 'shared']));
-
-sized(
-  'idle',
-  'what converged jobs cost: CPU, API calls, queries, against a controller-runtime operator',
-  async () => (await import('./idle/index.ts')).idle,
-).addOption(new Option('--seconds <n>', 'how long to listen, by default 600').argParser(positive));
+  'heal',
+  'each kind of child deleted under load until it is back, against a controller-runtime operator',
+  async () => (await import('./heal/index.ts')).heal,
+).addOption(new Option('--pairs <n>', 'turns of each').argParser(positive));
 
 sized(
   'poison',
@@ -110,7 +100,8 @@ sized(
   async () => (await import('./poison/index.ts')).poison,
 )
   .addOption(new Option('--pairs <n>', 'with and without bad jobs, by default 10').argParser(positive))
-  .addOption(new Option('--shares <list>', 'of bad jobs, from 0 to 1').argParser((text) => list(text).map(positive)));
+  .addOption(new Option('--shares <list>', 'of bad jobs, from 0 to 1').argParser(numbers))
+  .addOption(new Option('--kinds <list>', 'of refused, hung, flapping, conflict').argParser(list));
 
 sized(
   'takeover',
@@ -122,41 +113,12 @@ sized(
   'scale-out',
   'whether the work divides among 1, 2 and 4 replicas, and no shard is served twice',
   async () => (await import('./scale-out/index.ts')).scaleOut,
-).addOption(
-  new Option('--replicas <list>', 'how many, one run for each').argParser((text) => list(text).map(positive)),
-);
+).addOption(new Option('--replicas <list>', 'how many, one run for each').argParser(numbers));
 
 sized(
   'soak',
   'churn for an hour: memory that grows, writes at rest',
   async () => (await import('./soak/index.ts')).soak,
 ).addOption(new Option('--minutes <n>', 'how long, by default 60').argParser(positive));
-
-sized('poison', 'what bad jobs cost healthy ones: edits of these until an independent watcher sees them', async () => {
-  return (await import('./poison/index.ts')).poison;
-})
-  .addOption(
-    new Option('--shares <list>', 'how many of the jobs are bad, from 0 to 1; by default 0.01,0.1,0.5').argParser(
-      (text) => list(text).map(positive),
-    ),
-  )
-  .addOption(new Option('--kinds <list>', 'of refused, hung, flapping, conflict').argParser(list))
-  .addOption(new Option('--pairs <n>', 'turns with and without bad jobs, by default 10').argParser(positive));
-
-sized('takeover', 'kill -9 and SIGSTOP: until the survivor writes what is right, against a Lease peer', async () => {
-  return (await import('./takeover/index.ts')).takeover;
-}).addOption(new Option('--repetitions <n>', 'losses of each, in each way, by default 5').argParser(positive));
-
-sized('scale-out', 'how the rebuild of many jobs divides among 1, 2 and 4 replicas', async () => {
-  return (await import('./scale-out/index.ts')).scaleOut;
-}).addOption(
-  new Option('--replicas <list>', 'numbers of replicas, one run for each').argParser((text) =>
-    list(text).map(positive),
-  ),
-);
-
-sized('soak', 'an hour of churn with quiet in between: growth of memory, and writes at rest', async () => {
-  return (await import('./soak/index.ts')).soak;
-}).addOption(new Option('--minutes <n>', 'how long, by default 60').argParser(positive));
 
 await program.parseAsync();

@@ -13,6 +13,7 @@ const BENCHES: readonly (readonly string[])[] = [
   ['memory'],
   ['change'],
   ['idle'],
+  ['heal'],
   ['poison'],
   ['takeover'],
   ['scale-out'],
