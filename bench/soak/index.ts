@@ -30,7 +30,14 @@ interface Timing {
   readonly sampleMs: number;
 }
 
-const DEFAULTS = { perSecond: 2, churnMs: 170_000, settleMs: 40_000, quietMs: 60_000, delayMs: STATISTICS_DELAY_MS, sampleMs: 10_000 };
+const DEFAULTS = {
+  perSecond: 2,
+  churnMs: 170_000,
+  settleMs: 40_000,
+  quietMs: 60_000,
+  delayMs: STATISTICS_DELAY_MS,
+  sampleMs: 10_000,
+};
 const QUICK: Timing = {
   totalMs: 0,
   jobs: 8,
@@ -39,7 +46,7 @@ const QUICK: Timing = {
   settleMs: 4_000,
   quietMs: 1_000,
   delayMs: 500,
-  sampleMs: 500,
+  sampleMs: 250,
 };
 const START_LIMIT_MS = 60_000;
 const JOB_LIMIT_MS = 1_000;

