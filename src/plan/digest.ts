@@ -32,7 +32,9 @@ const POD_SECURITY: ReadonlySet<string> = new Set([
   'pod-security.kubernetes.io/enforce-version',
 ]);
 
-const DIGEST_BYTES = 16;
+/** 22 characters of Base64 are 132 bits. */
+const DIGEST_LENGTH = 22;
+const scratch = Buffer.alloc(DIGEST_LENGTH);
 
 export const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -96,8 +98,9 @@ function normalMap(
 
 function normalTexts(texts: Readonly<Record<string, string>> | undefined, isOurs: (key: string) => boolean): string {
   if (!texts) return '';
-  const ours = Object.keys(texts).filter(isOurs).sort();
-  return ours.map((key) => word(key) + word(texts[key] ?? '')).join('');
+  let text = '';
+  for (const key of Object.keys(texts).sort()) if (isOurs(key)) text += word(key) + word(texts[key] ?? '');
+  return text;
 }
 
 /** Of the object without the number of its revision, its status and what the API server sets: 22 characters. */
@@ -106,5 +109,7 @@ export function digest(kind: CellKind, object: Digestible): string {
   const labelText = normalTexts(labels, (key) => key !== LABELS.revision && isOurLabel(kind, key));
   const annotationText = normalTexts(annotations, isOurAnnotation);
   const text = `${labelText}|${annotationText}|${normalMap(object, '', SERVER_ALLOCATED[kind], APART)}`;
-  return hash('sha256', text, 'buffer').toString('base64url', 0, DIGEST_BYTES);
+  // By way of a buffer: a part cut from a text would keep the whole text in memory for as long as it is kept itself.
+  scratch.write(hash('sha256', text, 'base64url'), 0, DIGEST_LENGTH, 'latin1');
+  return scratch.toString('latin1');
 }

@@ -1,70 +1,65 @@
-import { z } from 'zod';
-import type { ObservedPod } from './observation.ts';
-
-const exit = z.object({
-  reason: z.string().default(''),
-  exitCode: z.number().default(0),
-  message: z.string().default(''),
-});
-
-const containerStatus = z.object({
-  restartCount: z.number().default(0),
-  state: z
-    .object({
-      waiting: z.object({ reason: z.string().optional(), message: z.string().optional() }).optional(),
-      terminated: exit.optional(),
-    })
-    .default({}),
-  lastState: z.object({ terminated: exit.optional() }).default({}),
-});
+import { isMap } from './digest.ts';
+import type { ContainerState, ObservedPod } from './observation.ts';
 
 /** The few fields of a Pod that Bulkhead reads; everything else is dropped at the edge and takes no memory. */
-const podSchema = z.object({
-  metadata: z.object({
-    name: z.string(),
-    namespace: z.string(),
-    uid: z.string(),
-    deletionTimestamp: z.string().optional(),
-  }),
-  status: z
-    .object({
-      phase: z.string().default('Unknown'),
-      conditions: z
-        .array(
-          z.object({
-            type: z.string(),
-            status: z.string(),
-            reason: z.string().optional(),
-            message: z.string().optional(),
-          }),
-        )
-        .default([]),
-      containerStatuses: z.array(containerStatus).default([]),
-    })
-    .default({ phase: 'Unknown', conditions: [], containerStatuses: [] }),
-});
 
-/** Reduces a Pod of the API server. @throws ZodError when it is no Pod */
-export function reducePod(raw: unknown): ObservedPod {
-  const { metadata, status } = podSchema.parse(raw);
-  const container = status.containerStatuses[0];
-  const scheduled = status.conditions.find((c) => c.type === 'PodScheduled');
+type Fields = Readonly<Record<string, unknown>>;
+
+const NONE: Fields = {};
+
+const mapIn = (fields: Fields, key: string): Fields => {
+  const value = fields[key];
+  return isMap(value) ? value : NONE;
+};
+const mapsIn = (fields: Fields, key: string): readonly Fields[] => {
+  const value: unknown = fields[key];
+  return Array.isArray(value) ? value.filter(isMap) : [];
+};
+const textOr = <T>(value: unknown, otherwise: T): string | T => (typeof value === 'string' ? value : otherwise);
+const countIn = (fields: Fields, key: string): number => (typeof fields[key] === 'number' ? fields[key] : 0);
+
+function exitIn(state: Fields): ContainerState['lastExit'] {
+  const { terminated } = state;
+  if (!isMap(terminated)) return null;
+  const { reason, message } = terminated;
+  return { reason: textOr(reason, ''), exitCode: countIn(terminated, 'exitCode'), message: textOr(message, '') };
+}
+
+function containerState(status: Fields): ContainerState {
+  const state = mapIn(status, 'state');
+  const { reason, message } = mapIn(state, 'waiting');
   return {
-    name: metadata.name,
-    namespace: metadata.namespace,
-    uid: metadata.uid,
-    phase: status.phase,
-    ready: status.conditions.some((c) => c.type === 'Ready' && c.status === 'True'),
-    terminating: metadata.deletionTimestamp !== undefined,
-    restarts: container?.restartCount ?? 0,
-    container: {
-      waitingReason: container?.state.waiting?.reason ?? null,
-      waitingMessage: container?.state.waiting?.message ?? null,
-      lastExit: container?.state.terminated ?? container?.lastState.terminated ?? null,
-    },
+    waitingReason: textOr(reason, null),
+    waitingMessage: textOr(message, null),
+    lastExit: exitIn(state) ?? exitIn(mapIn(status, 'lastState')),
+  };
+}
+
+/**
+ * Reduces a Pod of the API server. By hand: with many workers these are most of what a watch tells.
+ * @throws Error when it is no Pod
+ */
+export function reducePod(raw: unknown): ObservedPod {
+  const { name, namespace, uid, deletionTimestamp } = mapIn(isMap(raw) ? raw : NONE, 'metadata');
+  if (typeof name !== 'string' || typeof namespace !== 'string' || typeof uid !== 'string') {
+    throw new Error('the API server sent something that is no Pod');
+  }
+  const status = mapIn(raw as Fields, 'status');
+  const conditions = mapsIn(status, 'conditions');
+  const container = mapsIn(status, 'containerStatuses')[0] ?? NONE;
+  const scheduled = conditions.find(({ type }) => type === 'PodScheduled');
+  return {
+    name,
+    namespace,
+    uid,
+    phase: textOr(status.phase, 'Unknown'),
+    ready: conditions.some((it) => it.type === 'Ready' && it.status === 'True'),
+    terminating: deletionTimestamp !== undefined,
+    restarts: countIn(container, 'restartCount'),
+    container: containerState(container),
     unschedulable:
       scheduled?.status === 'False' && scheduled.reason === 'Unschedulable'
-        ? (scheduled.message ?? 'no node fits')
+        ? textOr(scheduled.message, 'no node fits')
         : null,
   };
 }
