@@ -2,7 +2,7 @@ import { step } from '../../test/cluster/progress.ts';
 import { benchPostgres, type Figures, freshLab, interleaved, type Lab, medians } from '../lab/index.ts';
 import { barChart } from '../plot.ts';
 import type { BenchResult } from '../result.ts';
-import { medianRatio, type Ratio, ratioText, rounded, type Verdict, verdictAtLeast } from '../statistics.ts';
+import { medianRatio, quantile, type Ratio, ratioText, rounded, type Verdict, verdictAtLeast } from '../statistics.ts';
 import { kopfCommand } from '../yardsticks/build.ts';
 import { bulkheadTurn, controllerRuntime, operatorTurn, replayTurn } from './contestants.ts';
 import { figuresOf, type Task, type Turn } from './turn.ts';
@@ -193,6 +193,7 @@ export async function rebuild(options: RebuildOptions): Promise<BenchResult> {
       interval: ratio.interval.map((x) => rounded(x)),
     })),
     growth: grown === null ? null : rounded(grown),
+    noise: { spread: spreads(measured) },
     replayConcurrency: concurrency,
     sizes: measured.map(({ jobs, turns }) => ({
       jobs,
@@ -202,6 +203,18 @@ export async function rebuild(options: RebuildOptions): Promise<BenchResult> {
     plot: plotOf(measured, options),
   };
 }
+
+/** How far the turns of each contestant lie apart, of their median. */
+const spreads = (sizes: readonly Size[]) =>
+  sizes.map(({ jobs, turns }) => ({
+    jobs,
+    ...Object.fromEntries(
+      Object.entries(turns).map(([name, some]) => {
+        const seconds = some.map((turn) => turn.seconds);
+        return [name, rounded((Math.max(...seconds) - Math.min(...seconds)) / quantile(seconds, 0.5))];
+      }),
+    ),
+  }));
 
 function plotOf(sizes: readonly Size[], { ready }: RebuildOptions): string {
   const names = NAMES.filter((name) => sizes.some(({ turns }) => turns[name]));
