@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { CellPlace } from '../../src/plan/names.ts';
 import { CELL_KIND_NAMES, type CellKind } from '../../src/plan/objects.ts';
 import { benchPostgres, interleaved } from '../lab/index.ts';
 import type { BenchResult } from '../result.ts';
@@ -39,34 +40,43 @@ const WARM_UP_MS = 500;
 
 const PARTS: readonly CellKind[] = CELL_KIND_NAMES.filter((kind) => kind !== 'Namespace');
 
-/** Deletes parts of cells that nobody edits, cell by cell. */
+/** Deletes parts of cells that nobody edits, cell by cell; Namespaces of others, since the rest of a cell goes with them. */
 class Deleter {
   readonly #contestant: Contestant;
-  #part = 0;
-  #next = 0;
+  readonly #forParts: readonly CellPlace[];
+  readonly #forNamespaces: readonly CellPlace[];
+  #parts = 0;
+  #namespaces = 0;
 
-  constructor(contestant: Contestant) {
+  /** @param namespaces how many are deleted at once */
+  constructor(contestant: Contestant, namespaces: number) {
+    const idle = contestant.cells.filter((_, i) => !isEdited(i));
     this.#contestant = contestant;
-  }
-
-  /** Every second cell is edited, so that load and deletion do not meet in one. */
-  #place() {
-    const { cells } = this.#contestant;
-    const place = cells[(2 * this.#next + 1) % cells.length];
-    this.#next += 1;
-    if (!place) throw new Error('there is no cell');
-    return place;
+    this.#forNamespaces = idle.slice(0, namespaces);
+    this.#forParts = idle.slice(namespaces);
   }
 
   async part(): Promise<Healed> {
-    const kind = PARTS[this.#part % PARTS.length] ?? 'Deployment';
-    this.#part += 1;
-    return { kind, ms: await timeHealing(this.#contestant, kind, this.#place()) };
+    const kind = PARTS[this.#parts % PARTS.length] ?? 'Deployment';
+    const place = inTurn(this.#forParts, this.#parts);
+    this.#parts += 1;
+    return { kind, ms: await timeHealing(this.#contestant, kind, place) };
   }
 
   async namespace(): Promise<Healed> {
-    return { kind: 'Namespace', ms: await timeHealing(this.#contestant, 'Namespace', this.#place()) };
+    const place = inTurn(this.#forNamespaces, this.#namespaces);
+    this.#namespaces += 1;
+    return { kind: 'Namespace', ms: await timeHealing(this.#contestant, 'Namespace', place) };
   }
+}
+
+/** Every second cell, so that load and deletion do not meet in one. */
+const isEdited = (index: number): boolean => index % 2 === 0;
+
+function inTurn(places: readonly CellPlace[], turn: number): CellPlace {
+  const place = places[turn % places.length];
+  if (!place) throw new Error('there are too few cells: give more --jobs');
+  return place;
 }
 
 export interface Turn {
@@ -75,7 +85,7 @@ export interface Turn {
 }
 
 async function turn(contestant: Contestant, deleter: Deleter, options: HealMeasure): Promise<Turn> {
-  const edited = contestant.cells.flatMap((_, i) => (i % 2 === 0 ? [i] : []));
+  const edited = contestant.cells.flatMap((_, i) => (isEdited(i) ? [i] : []));
   await using load = new SteadyEdits(contestant, options.rate, edited);
   await sleep(WARM_UP_MS);
   contestant.requireAlive();
@@ -112,7 +122,7 @@ export async function heal(given: HealOptions): Promise<BenchResult> {
   const other = options.quick ? null : stack.use(await yardstickContestant(options.jobs));
   const turns: Record<string, () => Promise<Turn>> = {};
   for (const contestant of other ? [bulkhead, other] : [bulkhead]) {
-    const deleter = new Deleter(contestant);
+    const deleter = new Deleter(contestant, options.namespaces);
     turns[contestant.name] = () => turn(contestant, deleter, options);
   }
   return report(await interleaved(options.pairs, turns), options);
