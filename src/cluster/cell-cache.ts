@@ -15,10 +15,16 @@ import type { ReflectorSink } from './reflector.ts';
 import { SeenJobs, type SeenPod } from './seen-jobs.ts';
 import { SharedParts, shared } from './shared-parts.ts';
 
-/** A cell in which something changed: its namespace, and the job its labels name (empty where that is not known). */
-export interface CellChange {
+/** Where a cell is, and the job its labels name (empty where that is not known). */
+export interface SeenCell {
   readonly namespace: string;
   readonly jobId: string;
+}
+
+/** A cell in which something changed. */
+export interface CellChange extends SeenCell {
+  /** Whether an object went or is not what it was; otherwise it is news of how far Kubernetes has come. */
+  readonly isDrift: boolean;
 }
 
 /** How many deletions are remembered: far more than can be under way at one time. */
@@ -29,13 +35,17 @@ const RUNNING: ContainerState = { waitingReason: null, waitingMessage: null, las
 
 const namespaceOf = ({ kind, namespace, name }: SeenObject): string => (kind === 'Namespace' ? name : namespace);
 
-/** Whether a plan or a status would come out the same: a version alone is nothing to wake a job for. */
-const saysTheSame = (a: SeenObject, b: SeenObject): boolean =>
+/** Whether both are what the same goal asks for. */
+const isSameObject = (a: SeenObject, b: SeenObject): boolean =>
   a.digest === b.digest &&
   a.revision === b.revision &&
   a.jobId === b.jobId &&
   a.store === b.store &&
-  a.isTerminating === b.isTerminating &&
+  a.isTerminating === b.isTerminating;
+
+/** Whether a plan or a status would come out the same: a version alone is nothing to wake a job for. */
+const saysTheSame = (a: SeenObject, b: SeenObject): boolean =>
+  isSameObject(a, b) &&
   // Equal ones are one (see SharedParts), but for rare ones, which may wake a job once too often.
   a.rollout === b.rollout &&
   a.carried === b.carried;
@@ -74,7 +84,7 @@ export class CellCache {
   }
 
   /** All cells: the job id that its objects carry, and a namespace in which one of them lies. */
-  *cells(): Generator<CellChange> {
+  *cells(): Generator<SeenCell> {
     for (const object of this.#jobs.firsts()) yield { namespace: namespaceOf(object), jobId: object.jobId };
   }
 
@@ -179,9 +189,10 @@ export class CellCache {
     this.#ofKind(kind).set(uid, seen);
     this.#jobs.addObject(seen);
     if (kind === 'Namespace') this.#namespaces.set(seen.name, seen);
-    if (isNews && !(known && saysTheSame(known, seen))) this.#changed(seen);
+    const isDrift = known !== undefined && !isSameObject(known, seen);
+    if (isNews && !(known && saysTheSame(known, seen))) this.#changed(seen, isDrift);
     // Somebody gave the object to another job: the one that has lost it must look, too.
-    if (known && known.jobId !== seen.jobId) this.#changed(known);
+    if (known && known.jobId !== seen.jobId) this.#changed(known, true);
     return seen;
   }
 
@@ -191,7 +202,7 @@ export class CellCache {
     if (!known) return;
     this.#remove(known);
     if (this.#settled.size > 0) this.#settled.delete(keyText(known));
-    this.#changed(known);
+    this.#changed(known, true);
   }
 
   #remove(known: SeenObject): void {
@@ -224,19 +235,23 @@ export class CellCache {
     if (known) this.#jobs.removePod(known);
     this.#pods.set(pod.uid, seen);
     this.#jobs.addPod(seen);
-    this.#onChange({ namespace: seen.namespace, jobId });
-    if (known && known.jobId !== jobId) this.#onChange({ namespace: seen.namespace, jobId: known.jobId });
+    this.#podChanged(seen);
+    if (known && known.jobId !== jobId) this.#podChanged(known);
     return pod.uid;
   }
 
   #dropPod(pod: SeenPod): void {
     this.#pods.delete(pod.uid);
     this.#jobs.removePod(pod);
-    this.#onChange({ namespace: pod.namespace, jobId: pod.jobId });
+    this.#podChanged(pod);
   }
 
-  #changed(object: SeenObject): void {
-    this.#onChange({ namespace: namespaceOf(object), jobId: object.jobId });
+  #podChanged({ namespace, jobId }: SeenPod): void {
+    this.#onChange({ namespace, jobId, isDrift: false });
+  }
+
+  #changed(object: SeenObject, isDrift: boolean): void {
+    this.#onChange({ namespace: namespaceOf(object), jobId: object.jobId, isDrift });
   }
 }
 

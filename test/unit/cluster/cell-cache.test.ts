@@ -70,14 +70,17 @@ test('a late answer to our own write does not bring back what was deleted meanwh
   assert.equal(version(), '13', 'an object whose label came back is the same one, and newer');
 });
 
-test('every change names the job and the namespace to wake', () => {
+test('every change names the job and the namespace to wake, and says whether something is not as it was', () => {
   const changes: CellChange[] = [];
   const { sink } = cacheWith(changes);
   sink.upsert(at('5'));
-  sink.remove(at('6'));
+  sink.upsert({ ...at('6'), automountServiceAccountToken: true });
+  sink.remove(at('7'));
+  const change = { namespace, jobId: JOB_A };
   assert.deepEqual(changes, [
-    { namespace, jobId: JOB_A },
-    { namespace, jobId: JOB_A },
+    { ...change, isDrift: false },
+    { ...change, isDrift: true },
+    { ...change, isDrift: true },
   ]);
 });
 

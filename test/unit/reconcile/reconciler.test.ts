@@ -130,6 +130,42 @@ test('who does not own the work any more writes nothing', async () => {
   assert.equal(cell.writes, 0);
 });
 
+const withMoreWorkers = (): FakeCluster => {
+  const cell = runningCell(goal);
+  change(cell, 'Deployment', (o) => ({ ...o, spec: { ...(o.spec as object), replicas: 9 } }));
+  return cell;
+};
+
+test('a repair reads the object once and says which fields it puts right', async () => {
+  const cell = withMoreWorkers();
+  const result = await turn(goal, cell);
+  assert.deepEqual(
+    cell.calls.map((call) => call.split('/')[0]),
+    ['read Deployment', 'replace Deployment'],
+  );
+  assert.equal(result.done[0]?.message, 'Deployment clicks: spec.replicas is 9, the goal says 1');
+});
+
+test('a repair whose object cannot be read is made all the same and says less', async () => {
+  const cell = withMoreWorkers();
+  cell.read = async () => {
+    throw new ClusterError('throttled', 'slow down');
+  };
+  const result = await turn(goal, cell);
+  assert.equal(cell.writes, 1);
+  assert.equal(result.done[0]?.message, 'Deployment clicks: it is not as revision 1 says');
+});
+
+test('a new revision is written without a read: what is there is known well enough', async () => {
+  const cell = runningCell(goal);
+  await turn(goalOf({ container: { image: 'app:2' } }, { revision: 2 }), cell);
+  assert.deepEqual(
+    cell.calls.filter((call) => call.startsWith('read')),
+    [],
+  );
+  assert.match(cell.calls[0] ?? '', /^replace Deployment/);
+});
+
 test('ownership lost in the middle stops before the next write', async () => {
   const cell = new FakeCluster();
   let allowed = 3;
