@@ -26,7 +26,7 @@ func main() {
 	flag.StringVar(&o.kubeconfig, "kubeconfig", "", "file; its current context is used")
 	flag.StringVar(&o.requests, "requests", "", "file of one JSON object a line")
 	flag.IntVar(&o.concurrency, "concurrency", 0, "how many keys are worked on at once")
-	flag.IntVar(&o.connections, "connections", 2, "how many HTTP/2 connections they share")
+	flag.IntVar(&o.connections, "connections", 1, "how many HTTP/2 connections they share")
 	flag.DurationVar(&o.timeout, "timeout", 10*time.Second, "of one call")
 	flag.Parse()
 	if o.kubeconfig == "" || o.requests == "" || o.concurrency < 1 || o.connections < 1 || flag.NArg() > 0 {
@@ -65,5 +65,7 @@ func replay(ctx context.Context, o options) error {
 		return errors.New("ended by a signal")
 	}
 	result.Connections = o.connections
-	return json.NewEncoder(os.Stdout).Encode(result)
+	out := json.NewEncoder(os.Stdout)
+	out.SetEscapeHTML(false)
+	return out.Encode(result)
 }
