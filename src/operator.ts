@@ -12,7 +12,7 @@ import type { Log } from './ports/log.ts';
 import type { Fence } from './ports/shards.ts';
 import { StoreError } from './ports/store.ts';
 import { Activation } from './reconcile/activation.ts';
-import { CONCURRENCY, Controller } from './reconcile/controller.ts';
+import { Controller } from './reconcile/controller.ts';
 import { GoalFeed } from './reconcile/goal-feed.ts';
 import { Outage } from './reconcile/outage.ts';
 import { type LeaseTiming, ShardKeeper } from './reconcile/shard-keeper.ts';
@@ -293,7 +293,7 @@ export class Operator {
       ready: reasonsOf(this.#checks()).length === 0,
       queueDepth: depth,
       workingMs,
-      maxTurns: CONCURRENCY,
+      maxTurns: this.#controller.concurrency,
       jobs: this.#signals.census.counts(this.#controller.shards),
     };
   }
