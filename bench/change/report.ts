@@ -1,3 +1,4 @@
+import { barChart } from '../plot.ts';
 import type { BenchResult } from '../result.ts';
 import { quantile, quantileRatio, type Ratio, ratioText, type Verdict, verdict } from '../statistics.ts';
 import type { ChangeMeasure } from './index.ts';
@@ -54,14 +55,29 @@ const figures = ({ jobs, bulkhead, baseline, parts, filledMs }: Measured) => ({
   filledSeconds: round(filledMs / 1000, 1),
 });
 
+const QUANTILES = [0.5, 0.9, 0.99] as const;
+
+const plot = (few: Measured, many: Measured): string =>
+  barChart({
+    title: 'From the commit of an edit until a watcher sees the Deployment change',
+    unit: 'ms',
+    groups: [few, many].flatMap(({ jobs }) => QUANTILES.map((q) => `p${q * 100}, ${jobs} jobs`)),
+    series: (['bulkhead', 'baseline'] as const).map((name) => ({
+      name: name === 'bulkhead' ? 'Bulkhead' : 'NOTIFY + one PUT',
+      values: [few, many].flatMap((one) => QUANTILES.map((q) => round(quantile(one[name], q), 1))),
+    })),
+  });
+
 /** The worse of several. */
 function worst(verdicts: readonly Verdict[]): Verdict {
   if (verdicts.includes('missed')) return 'missed';
   return verdicts.includes('undecided') ? 'undecided' : 'met';
 }
 
-/** Prints the table. @returns the last line */
-export function report(few: Measured, many: Measured, options: ChangeMeasure): BenchResult {
+/** Prints the table. @param sites the small one first; one alone stands for both @returns the last line */
+export function report(sites: readonly Measured[], options: ChangeMeasure): BenchResult {
+  const [few, many = few] = sites;
+  if (!few || !many) throw new Error('there is no site');
   const ratios = {
     p50Few: quantileRatio(few.bulkhead, few.baseline, 0.5),
     p50Many: quantileRatio(many.bulkhead, many.baseline, 0.5),
@@ -75,7 +91,7 @@ export function report(few: Measured, many: Measured, options: ChangeMeasure): B
   };
   const overall = worst(Object.values(verdicts));
   process.stdout.write(
-    [few, many]
+    sites
       .map(
         (one) =>
           latencyLine('Bulkhead', one.jobs, one.bulkhead) + latencyLine('NOTIFY + one PUT', one.jobs, one.baseline),
@@ -83,7 +99,7 @@ export function report(few: Measured, many: Measured, options: ChangeMeasure): B
       .join(''),
   );
   for (const part of PARTS) {
-    const of = [few, many].map(({ parts }) => String(partMedians(parts)[part]).padStart(7));
+    const of = sites.map(({ parts }) => String(partMedians(parts)[part]).padStart(7));
     const unit = part === 'writes' ? '' : ' ms';
     process.stdout.write(`  p50 of ${PART_NAMES[part].padEnd(31)} ${of.join(`${unit}, `)}${unit}\n`);
   }
@@ -112,5 +128,6 @@ export function report(few: Measured, many: Measured, options: ChangeMeasure): B
     edit: options.edit,
     tier: options.tier,
     fsync: true,
+    plot: plot(few, many),
   };
 }

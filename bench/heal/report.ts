@@ -1,4 +1,5 @@
 import { CELL_KIND_NAMES, type CellKind } from '../../src/plan/objects.ts';
+import { barChart } from '../plot.ts';
 import type { BenchResult } from '../result.ts';
 import { quantile, quantileRatio, type Ratio, ratioText, rounded, type Verdict, verdict } from '../statistics.ts';
 import type { HealMeasure, Turn } from './index.ts';
@@ -66,6 +67,24 @@ function compare(ours: Times, theirs: Times): Record<Group, { readonly ratio: Ra
   ) as Record<Group, { readonly ratio: Ratio; readonly verdict: Verdict }>;
 }
 
+const SHORT: Partial<Record<CellKind, string>> = {
+  ServiceAccount: 'Account',
+  ResourceQuota: 'Quota',
+  NetworkPolicy: 'Network',
+  PodDisruptionBudget: 'Budget',
+};
+
+const plot = (results: Readonly<Record<string, readonly Turn[]>>): string =>
+  barChart({
+    title: 'A deleted child is back, by kind, p50',
+    unit: 'ms',
+    groups: CELL_KIND_NAMES.map((kind) => SHORT[kind] ?? kind),
+    series: Object.entries(results).map(([name, turns]) => {
+      const kinds = byKind(turns);
+      return { name, values: CELL_KIND_NAMES.map((kind) => kinds[kind]?.p50Ms ?? null) };
+    }),
+  });
+
 /** Prints the table. @returns the last line */
 export function report(results: Readonly<Record<string, readonly Turn[]>>, options: HealMeasure): BenchResult {
   print(results);
@@ -88,6 +107,7 @@ export function report(results: Readonly<Record<string, readonly Turn[]>>, optio
     met: quick || overall === 'met',
     verdict: quick ? 'none' : overall,
     ratios: compared,
+    plot: plot(results),
     contestants: Object.fromEntries(
       Object.entries(results).map(([name, turns]) => {
         const times = timesOf(turns);

@@ -1,3 +1,4 @@
+import { barChart } from '../plot.ts';
 import type { BenchResult } from '../result.ts';
 import { quantile, type Ratio, ratioText, rounded, type Verdict, verdict } from '../statistics.ts';
 import type { Heard } from './listen.ts';
@@ -40,6 +41,14 @@ function shownRatio(what: string, ratio: Ratio | null, of: Verdict | null, limit
   return ratio && of ? `${what.padEnd(48)} ${ratioText(ratio)}: ${of} (≤ ${limit})\n` : '';
 }
 
+const plot = (rows: readonly Row[]): string =>
+  barChart({
+    title: 'Processor time of a converged operator',
+    unit: 'seconds a minute',
+    groups: rows.map(({ contestant, jobs }) => `${contestant}, ${jobs} jobs`),
+    series: [{ name: 'mean', values: rows.map(({ cpuPerMinute }) => rounded(mean(cpuPerMinute))) }],
+  });
+
 /** Prints the table. @returns the last line */
 export function report(rows: readonly Row[], seconds: number, quick: boolean): BenchResult {
   const ours = rows.filter(({ contestant }) => contestant === 'bulkhead');
@@ -76,6 +85,7 @@ export function report(rows: readonly Row[], seconds: number, quick: boolean): B
     cpu: cpu && { value: rounded(cpu.value), interval: cpu.interval.map((x) => rounded(x)) },
     queriesManyToFew: queries,
     seconds,
+    plot: plot(rows),
     rows: rows.map(({ contestant, jobs, cpuPerMinute, calls, loud, queries: asked }) => ({
       contestant,
       jobs,
