@@ -37,7 +37,11 @@ export function cellSources(store: StoreId, count: number, options: LoadOptions)
 }
 
 /** Those of stored jobs, under the epochs that an operator of the store has claimed in the lab. */
-export async function storedCells(lab: Lab, store: StoreId, jobs: readonly WrittenJob[]): Promise<MarkedCell[]> {
+export async function storedCells(
+  lab: Pick<Lab, 'cluster'>,
+  store: StoreId,
+  jobs: readonly WrittenJob[],
+): Promise<MarkedCell[]> {
   const fence = await administrator(lab.cluster)
     .makeApiClient(CoreV1Api)
     .readNamespacedConfigMap({ name: FENCE_NAME, namespace: FENCE_NAMESPACE });
