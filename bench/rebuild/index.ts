@@ -175,7 +175,8 @@ export async function rebuild(options: RebuildOptions): Promise<BenchResult> {
 
   const compared = measured.flatMap(comparisons);
   const grown = growth(measured);
-  print(measured, compared, grown);
+  // A smoke run judges nothing.
+  print(measured, options.quick ? [] : compared, grown);
   const decisive = compared.filter(({ what }) => what === (options.ready ? 'readySeconds' : 'seconds'));
   const value = Math.min(...decisive.filter(({ against }) => against === 'replay').map(({ ratio }) => ratio.value));
   const verdicts = decisive.map(({ verdict }) => verdict);
