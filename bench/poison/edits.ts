@@ -3,14 +3,15 @@ import { applyAll } from '../../faults/jobs.ts';
 import type { Store } from '../../src/store/open.ts';
 import { benchSpec } from '../lab/index.ts';
 import { Every } from './every.ts';
+import { imageOf } from './sights.ts';
 
 /** People's edits that take longer than this are counted as this long. */
 export const LIMIT_MS = 30_000;
 
 export interface EditsDeps {
   readonly store: Store;
-  /** Resolves when an independent watcher has seen a job's Deployment with this image; with null after `timeoutMs`. */
-  readonly seen: (name: string, image: string, timeoutMs: number) => Promise<number | null>;
+  /** Resolves when an independent watcher has seen a job's Deployment with this image or a later one; with null after `timeoutMs`. */
+  readonly seen: (name: string, number: number, timeoutMs: number) => Promise<number | null>;
   readonly next: () => number;
 }
 
@@ -43,10 +44,10 @@ export class Edits {
     const { store, seen, next } = this.#deps;
     const name = this.#names[this.#at % this.#names.length] ?? '';
     this.#at += 1;
-    const image = `app:${next()}`;
+    const number = next();
     const startedAt = performance.now();
-    const seeing = seen(name, image, LIMIT_MS);
-    await applyAll(store, [name], benchSpec(image));
+    const seeing = seen(name, number, LIMIT_MS);
+    await applyAll(store, [name], benchSpec(imageOf(number)));
     const seenAt = await seeing;
     return seenAt === null ? LIMIT_MS : seenAt - startedAt;
   }

@@ -147,8 +147,8 @@ function lines({ share, bad, pairs, p50, p99, limit, verdict: told, onsetMs, ...
   const kinds = Object.entries(bad).map(([kind, count]) => `${count} ${kind}`);
   return (
     `${share * 100} % bad: ${kinds.join(', ')}\n` +
-    `  healthy edits, all well       p50 ${ms(under, 0.5)}, p99 ${ms(under, 0.99)} (${under.length})\n` +
-    `  healthy edits, bad ones       p50 ${ms(over, 0.5)}, p99 ${ms(over, 0.99)} (${over.length})\n` +
+    `  healthy edits, all well       p50 ${ms(under, 0.5)}, p99 ${ms(under, 0.99)}, max ${ms(under, 1)} (${under.length})\n` +
+    `  healthy edits, bad ones       p50 ${ms(over, 0.5)}, p99 ${ms(over, 0.99)}, max ${ms(over, 1)} (${over.length})\n` +
     `  with against without          p50 ${times(p50)}, p99 ${times(p99)}, limit ${limit}: ${told}\n` +
     `  as they turn bad, all at once p50 ${ms(onsetMs, 0.5)}, p99 ${ms(onsetMs, 0.99)}, max ${ms(onsetMs, 1)}\n` +
     `  longest a call hung           ${rest.longestHungMs === null ? 'none did' : `${(rest.longestHungMs / 1000).toFixed(1)} s`}\n` +

@@ -1,9 +1,14 @@
 import type { ObjectWatcher } from '../lab/index.ts';
 
 interface Waiter {
-  readonly image: string;
+  readonly number: number;
   readonly resolve: (atMs: number) => void;
 }
+
+const IMAGE = /"image":"app:(\d+)"/;
+
+/** Images of healthy jobs are numbered, so that a later one shows that the earlier ones are served. */
+export const imageOf = (number: number): string => `app:${number}`;
 
 /** Waits for images to be seen in Deployments, for very many at once. */
 export class Sights {
@@ -13,21 +18,22 @@ export class Sights {
 
   constructor(watcher: Pick<ObjectWatcher, 'on'>) {
     this.#end = watcher.on(({ namespace, line, atMs }) => {
-      for (const waiter of this.#waiting.get(namespace) ?? []) {
-        if (line.includes(`"image":"${waiter.image}"`)) waiter.resolve(atMs);
-      }
+      const waiters = this.#waiting.get(namespace);
+      if (!waiters) return;
+      const seen = Number(IMAGE.exec(line)?.[1] ?? Number.NaN);
+      for (const waiter of waiters) if (waiter.number <= seen) waiter.resolve(atMs);
     });
   }
 
-  /** @returns when it was seen, by performance.now(); null when it was not within `timeoutMs` */
-  async of(namespace: string, image: string, timeoutMs: number): Promise<number | null> {
+  /** @returns when it, or a later one, was seen, by performance.now(); null when it was not within `timeoutMs` */
+  async of(namespace: string, number: number, timeoutMs: number): Promise<number | null> {
     const waiters = this.#waiting.get(namespace) ?? new Set();
     this.#waiting.set(namespace, waiters);
     let waiter: Waiter | undefined;
     let late: NodeJS.Timeout | undefined;
     try {
       return await new Promise<number | null>((resolve) => {
-        waiter = { image, resolve };
+        waiter = { number, resolve };
         waiters.add(waiter);
         late = setTimeout(() => resolve(null), timeoutMs);
       });

@@ -54,7 +54,7 @@ export async function makeWorld(count: number): Promise<World> {
     };
     const namespaceOf = (name: string): string => cellNamespace(store.storeId, { tenant: TENANT, name });
     const deps: BadJobsDeps = { store, proxy, undoer, namespaceOf, next };
-    const seen = (name: string, image: string, timeoutMs: number) => sights.of(namespaceOf(name), image, timeoutMs);
+    const seen = (name: string, number: number, timeoutMs: number) => sights.of(namespaceOf(name), number, timeoutMs);
     const everything = stack.move();
     return {
       operator,
