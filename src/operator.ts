@@ -247,7 +247,8 @@ export class Operator {
         this.#undecided = why;
       },
       onAdopted: (identity, why) => this.#log.info({ cluster: identity.id }, `cluster taken in: ${why}`),
-      onChange: ({ namespace, jobId: labelled }) => this.#controller.wakeNamespace(namespace, parseJobId(labelled)),
+      onChange: ({ namespace, jobId: labelled, isDrift }) =>
+        this.#controller.wakeNamespace(namespace, parseJobId(labelled), isDrift ? 'repair' : 'backlog'),
       onStreamJob: (key) => this.#controller.hint(key),
       onStreamJobs: () => void this.#controller.wakeEverything().catch(this.#storeTrouble),
     };

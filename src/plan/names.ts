@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash as digestOf } from 'node:crypto';
 import type { JobName, StoreId } from '../job/ids.ts';
 import type { Tier } from '../job/tier.ts';
 
@@ -11,9 +11,9 @@ const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567';
 
 /** Length-prefixed, so that ("ab","c") and ("a","bc") differ. */
 function hash(...parts: readonly string[]): string {
-  const digest = createHash('sha256');
-  for (const part of parts) digest.update(`${Buffer.byteLength(part)}:${part}`);
-  return Array.from(digest.digest().subarray(0, HASH_LENGTH), (byte) => BASE32[byte % 32]).join('');
+  const text = parts.map((part) => `${Buffer.byteLength(part)}:${part}`).join('');
+  const digest = digestOf('sha256', text, 'buffer');
+  return Array.from(digest.subarray(0, HASH_LENGTH), (byte) => BASE32[byte % 32]).join('');
 }
 
 /**
