@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type ControlPlaneCluster, up } from '../../test/cluster/index.ts';
+import { type ControlPlaneCluster, down, up } from '../../test/cluster/index.ts';
 import { CONTESTANTS, type Contestant, installAccounts, writeKubeconfig } from './accounts.ts';
 import { onInterrupt } from './interrupt.ts';
 
@@ -26,8 +26,9 @@ const CONTROLLERS = ['kwok', 'kube-scheduler', 'kube-controller-manager'] as con
 
 /** @param name of the cluster: no two benchmarks that run at once may share it */
 export async function freshLab(name: string, options: LabOptions): Promise<Lab> {
+  // By its name, since it may not be complete yet.
+  const forget = onInterrupt(() => down('control-plane', name));
   let cluster = await make(name, options);
-  const forget = onInterrupt(() => cluster.down());
   return {
     name,
     get cluster() {
