@@ -6,7 +6,8 @@ import { decodeObject } from './decode.ts';
 import { createPath, objectPath } from './paths.ts';
 import { MERGE_PATCH, type Transport } from './transport.ts';
 
-const WRITE_QUERY = { fieldManager: MANAGER, fieldValidation: 'Strict' };
+/** As text, since it is the same for every write. */
+const WRITE_QUERY = new URLSearchParams({ fieldManager: MANAGER, fieldValidation: 'Strict' }).toString();
 
 type Delete = Extract<ClusterAction, { do: 'delete' }>;
 

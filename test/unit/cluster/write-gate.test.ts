@@ -19,7 +19,10 @@ test('writes wait in the order of their arrival, one for each that ends, and nob
   const gate = new WriteGate();
   const inside = full(gate);
   const order: number[] = [];
-  const waiting = [1, 2, 3].map((n) => gate.enter('w', 5_000, NEVER).then((ticket) => (order.push(n), ticket)));
+  const waiting = [1, 2, 3].map(async (n) => {
+    await gate.enter('w', 5_000, NEVER);
+    order.push(n);
+  });
   assert.deepEqual(gate.load, { limit: LIMIT.initial, inFlight: LIMIT.initial, waiting: 3 });
   assert.equal(gate.enterNow(false), null);
   const urgent = gate.enterNow(true);
