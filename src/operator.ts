@@ -295,6 +295,7 @@ export class Operator {
       queueDepth: depth,
       workingMs,
       maxTurns: this.#controller.concurrency,
+      writes: this.#session?.transport.writes ?? { limit: 0, inFlight: 0, waiting: 0 },
       jobs: this.#signals.census.counts(this.#controller.shards),
     };
   }

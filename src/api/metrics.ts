@@ -23,6 +23,8 @@ export interface OperatorReadings {
   /** How long each turn in hand has been going on. */
   readonly workingMs: readonly number[];
   readonly maxTurns: number;
+  /** Writes to the API server: how many may be under way at once, how many are, and how many wait for that. */
+  readonly writes: { readonly limit: number; readonly inFlight: number; readonly waiting: number };
   /** Jobs of the shards that it acts for. */
   readonly jobs: JobCounts;
 }
@@ -55,6 +57,9 @@ function operatorGauges(registers: Registry[]): Refresh[] {
     gauge('shards_active', 'Shards that this replica acts for.', (it) => it.shardsActive),
     gauge('store_up', '1 while the goal store answers.', (it) => Number(it.storeUp)),
     gauge('cluster_up', '1 while the cluster is connected and listed.', (it) => Number(it.clusterUp)),
+    gauge('writes_limit', 'Writes that may be under way at once, as found out.', (it) => it.writes.limit),
+    gauge('writes_in_flight', 'Writes that are under way.', (it) => it.writes.inFlight),
+    gauge('writes_waiting', 'Writes that wait for their turn.', (it) => it.writes.waiting),
     gauge('ready', '1 while /readyz says so.', (it) => Number(it.ready)),
   ];
 }

@@ -79,7 +79,8 @@ async function refusal(transport: Caller, storeId: StoreId, mark: string): Promi
   };
   const body = { apiVersion: 'v1', kind: 'ServiceAccount', metadata, automountServiceAccountToken: false };
   try {
-    await transport.call('POST', PROBES_PATH, { query: { fieldManager: MANAGER, dryRun: 'All' }, body });
+    const query = { fieldManager: MANAGER, dryRun: 'All' };
+    await transport.call('POST', PROBES_PATH, { query, body, urgent: true });
     return null;
   } catch (error) {
     if (error instanceof ClusterError && (error.kind === 'fenced' || error.kind === 'unfenced')) return error;

@@ -105,7 +105,7 @@ export class KubernetesFence implements EpochFence {
     for (const fence of due) this.#raisedHere.add(fenceMark(fence));
     const raised = new Map([...epochs, ...due.map((fence) => [fence.shard, fence.epoch] as const)]);
     const body = { metadata: { resourceVersion }, data: { [this.#storeId]: encodeFence(raised) } };
-    const options = { query: { fieldManager: MANAGER }, body };
+    const options = { query: { fieldManager: MANAGER }, body, urgent: true };
     try {
       await this.#transport.call('PATCH', FENCE_PATH, { ...options, contentType: MERGE_PATCH });
       return true;

@@ -17,6 +17,7 @@ const READINGS: OperatorReadings = {
   queueDepth: 3,
   workingMs: [250, 1_000],
   maxTurns: 16,
+  writes: { limit: 24, inFlight: 7, waiting: 3 },
   jobs: { byPhase: new Map([['Running', 7]]), notReady: new Map([['Crashing', 2]]) },
 };
 
