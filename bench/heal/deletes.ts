@@ -19,17 +19,16 @@ function isOf(kind: CellKind, place: CellPlace, type: SeenEvent['type']): (event
 
 /**
  * Deletes one part of a cell, as a person with kubectl would.
- * @returns from its end (the answer to the DELETE; for a Namespace the end of its termination) until a watcher saw the
- * part again, in milliseconds
+ * @returns from the moment a watcher saw it gone (for a Namespace: the end of its termination; the DELETE of a Service is
+ * answered long after) until it saw the part again, in milliseconds
  */
 export async function timeHealing(contestant: Contestant, kind: CellKind, place: CellPlace): Promise<number> {
   const { api, watcher, name } = contestant;
   const what = `${name}: ${kind} of ${place.namespace}`;
+  const gone = watcher.next(`${what} gone`, SEEN_LIMIT_MS, isOf(kind, place, 'DELETED'));
   const again = watcher.next(`${what} again`, SEEN_LIMIT_MS, isOf(kind, place, 'ADDED'));
-  const gone = kind === 'Namespace' ? watcher.next(`${what} gone`, SEEN_LIMIT_MS, isOf(kind, place, 'DELETED')) : null;
   const body = { apiVersion: 'v1', kind: 'DeleteOptions', propagationPolicy: 'Background' };
-  await api.call('DELETE', objectPath(keyIn(kind, place)), { body });
-  const answeredAt = performance.now();
-  const [seen, end] = await Promise.all([again, gone]);
-  return seen.atMs - (end?.atMs ?? answeredAt);
+  const deleted = api.call('DELETE', objectPath(keyIn(kind, place)), { body });
+  const [end, seen] = await Promise.all([gone, again, deleted]);
+  return seen.atMs - end.atMs;
 }
