@@ -77,6 +77,10 @@ export class Lines<K> {
     for (const { line } of this.#lines) yield* line.keys();
   }
 
+  has(name: LineName): boolean {
+    return (this.#lines[LINES.indexOf(name)]?.line.size ?? 0) > 0;
+  }
+
   /**
    * Puts a key at the end of a line. One that waits already goes there only from a later line, and keeps its age.
    * @returns whether it did not wait before

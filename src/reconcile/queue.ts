@@ -53,6 +53,12 @@ interface Delay {
   readonly dueAt: number;
 }
 
+/**
+ * Work that takes longer than this waits for something of its own, and an edit need not wait for it: well below the 5 s in
+ * which a healthy one is promised to be served (faults.md row 22), and above what a turn takes in a rebuild.
+ */
+const STUCK_MS = 3_000;
+
 /** setTimeout takes no more, and fires at once instead. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
@@ -75,6 +81,7 @@ export class KeyQueue<K extends string> {
   readonly #onReady: () => void;
   readonly #signals: QueueSignals;
   readonly #now: () => number;
+  #lookingAgain: NodeJS.Timeout | null = null;
 
   constructor(options: QueueOptions) {
     const { onReady, concurrency = Number.POSITIVE_INFINITY, signals = NO_SIGNALS.queue } = options;
@@ -153,8 +160,12 @@ export class KeyQueue<K extends string> {
   /** The key whose turn it is, now being worked on; null when none may be. */
   take(): K | null {
     const since = this.#now();
-    const taken = this.#waiting.take(since, (line) => this.#isOpen(line));
-    if (!taken) return null;
+    const stuck = this.#stuck(since);
+    const taken = this.#waiting.take(since, (line) => this.#isOpen(line, stuck));
+    if (!taken) {
+      if (this.#waiting.has('edit')) this.#lookAgain(since, stuck);
+      return null;
+    }
     const { key, line } = taken;
     this.#working.set(key, { line, since });
     this.#busy[line] += 1;
@@ -193,14 +204,37 @@ export class KeyQueue<K extends string> {
     for (const part of parts) yield* part.keys();
   }
 
-  #isOpen(line: LineName): boolean {
+  /** @param stuck how many do not count against an edit: as many again as may be worked on, at most */
+  #isOpen(line: LineName, stuck: number): boolean {
     const { edit, mend, troubled } = this.#busy;
     const { all, unasked, failing } = this.#limits;
+    if (line === 'edit') return this.#working.size - Math.min(stuck, all) < all;
     if (this.#working.size >= all) return false;
-    if (line === 'edit') return true;
     if (line === 'mend') return mend + troubled < failing;
     if (this.#working.size - edit - mend >= unasked) return false;
     return line !== 'troubled' || (troubled < this.#limits.troubled && mend + troubled < failing);
+  }
+
+  /** How many of those that are worked on have been for too long. They are in the order of their starts. */
+  #stuck(now: number): number {
+    let count = 0;
+    for (const { since } of this.#working.values()) {
+      if (now - since < STUCK_MS) break;
+      count += 1;
+    }
+    return count;
+  }
+
+  /** An edit waits: says so again when the next one that is worked on counts as stuck. */
+  #lookAgain(now: number, stuck: number): void {
+    if (this.#lookingAgain) return;
+    const next = [...this.#working.values()][stuck];
+    if (!next) return;
+    const afterMs = Math.max(1, Math.ceil(next.since + STUCK_MS - now));
+    this.#lookingAgain = setTimeout(() => {
+      this.#lookingAgain = null;
+      this.#onReady();
+    }, afterMs).unref();
   }
 
   #readyAfter(key: K, delayMs: number, priority: HintPriority): void {

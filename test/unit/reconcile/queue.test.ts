@@ -256,6 +256,36 @@ test('work that hangs leaves places: for edits beside the backlog, for healthy j
   queue.drop(() => true);
 });
 
+test('an edit does not wait for calls that hang, though all of them are edits: after three seconds those count no more', () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    let now = 0;
+    let readyCalls = 0;
+    const queue = queueOf({ concurrency: 2, now: () => now, onReady: () => (readyCalls += 1) });
+    const pass = (ms: number) => {
+      now += ms;
+      mock.timers.tick(ms);
+    };
+    for (const key of ['hangs-1', 'hangs-2', 'hangs-3', 'hangs-4', 'healthy']) queue.add(key, 'edit');
+    assert.deepEqual([queue.take(), queue.take(), queue.take()], ['hangs-1', 'hangs-2', null]);
+    const before = readyCalls;
+    pass(2_999);
+    assert.equal(queue.take(), null);
+    pass(1);
+    assert.equal(readyCalls, before + 1, 'whoever takes is told that there is room');
+    assert.deepEqual([queue.take(), queue.take(), queue.take()], ['hangs-3', 'hangs-4', null]);
+    pass(3_000);
+    assert.equal(queue.take(), null, 'no more than as many again: what hangs is bounded');
+    queue.add('backlog', 'backlog');
+    assert.equal(queue.take(), null);
+    queue.done('hangs-1');
+    assert.equal(queue.take(), 'healthy');
+    queue.drop(() => true);
+  } finally {
+    mock.timers.reset();
+  }
+});
+
 test('a time beyond what a timer can hold does not come at once', () => {
   mock.timers.enable({ apis: ['setTimeout'] });
   try {
