@@ -42,6 +42,8 @@ export class GoalFeed {
   #again = false;
   #lagMs = 0;
   #batch = new Map<JobId, Waiter[]>();
+  /** What was read since the last poll: a change that a hint told of is no news when the poll finds it. */
+  #loaded = new Map<JobId, Revision>();
 
   constructor(reader: GoalReader & ChangeReader & StatusStore, handlers: FeedHandlers) {
     this.#reader = reader;
@@ -98,6 +100,8 @@ export class GoalFeed {
   }
 
   async #pollOnce(): Promise<void> {
+    const loaded = this.#loaded;
+    this.#loaded = new Map();
     const changes = this.#cursor && (await this.#reader.changesSince(this.#cursor));
     if (!changes) {
       // First the place to go on from, then everything: what is committed in between is met twice and never missed.
@@ -109,7 +113,8 @@ export class GoalFeed {
     }
     const before = this.#reported;
     for (const { jobId, revision } of changes.jobs) {
-      if (before.jobs.get(jobId) !== revision) this.#handlers.onChanged(jobId);
+      const isKnown = before.jobs.get(jobId) === revision || (loaded.get(jobId) ?? 0) >= revision;
+      if (!isKnown) this.#handlers.onChanged(jobId);
     }
     for (const { tenant, revision } of changes.platforms) {
       if (before.platforms.get(tenant ?? '') !== revision) await this.#handlers.onPlatform(tenant);
@@ -131,6 +136,7 @@ export class GoalFeed {
       const [goals, stored] = await Promise.all([this.#reader.goals(ids), this.#reader.statuses(ids)]);
       const statuses = new Map(stored.map(({ status }) => [status.jobId, status]));
       const jobs = new Map(goals.map((goal) => [goal.job.id, { goal, previous: statuses.get(goal.job.id) ?? null }]));
+      for (const { job, revision } of goals) this.#loaded.set(job.id, revision);
       for (const [id, waiters] of batch) for (const { resolve } of waiters) resolve(jobs.get(id) ?? null);
     } catch (error) {
       for (const waiters of batch.values()) for (const { reject } of waiters) reject(error);

@@ -41,6 +41,20 @@ test('what an open transaction makes the store report again is not acted on agai
   assert.equal(feed.lagMs, 900);
 });
 
+test('a change that a hint told of, and that was read since, is no news when the poll finds it; a later one is', async () => {
+  const goal = goalOf(undefined, { revision: 2 });
+  const store = new FakeStore(STORE, [goal]);
+  const { feed, story } = feedOn(store);
+  await feed.poll();
+  await feed.load(JOB_A);
+  store.changes = { jobs: [head(JOB_A, 2), head(JOB_B, 1)], platforms: [], lagMs: 0 };
+  await feed.poll();
+  assert.deepEqual(story, ['everything', 'B']);
+  store.changes = { jobs: [head(JOB_A, 3)], platforms: [], lagMs: 0 };
+  await feed.poll();
+  assert.deepEqual(story, ['everything', 'B', 'A']);
+});
+
 test('a cursor of another timeline says nothing: everything is read again', async () => {
   const store = new FakeStore(STORE, []);
   const { feed, story } = feedOn(store);
