@@ -33,6 +33,8 @@ const WRITES = new Set(['create', 'update', 'patch', 'delete', 'deletecollection
 /** Seldom, and without parsing: whoever is measured needs the processor. */
 const POLL_MS = 200;
 const BLOCK_BYTES = 1 << 20;
+/** Tried only: how the operator proves that the fence holds. */
+const DRY_RUN = 'dryRun=All';
 const CREATED =
   /"stage":"ResponseComplete".*"verb":"create".*"objectRef":\{"resource":"(namespaces|serviceaccounts|resourcequotas|limitranges|services|networkpolicies|deployments|poddisruptionbudgets)".*"responseStatus":\{"metadata":\{\},"code":201/;
 
@@ -44,7 +46,7 @@ const timeMs = (text: string): number => Date.parse(`${text.slice(0, 19)}Z`) + N
 
 /** Whether something was to be stored: no dry run, and no question in the form of an object. */
 export const isWrite = ({ verb, uri, resource }: AuditedRequest): boolean =>
-  WRITES.has(verb) && !uri.includes('dryRun=All') && !/^(selfsubject|subjectaccess|token)\w*reviews$/.test(resource);
+  WRITES.has(verb) && !uri.includes(DRY_RUN) && !/^(selfsubject|subjectaccess|token)\w*reviews$/.test(resource);
 
 export class AuditTail {
   readonly #path: string;
@@ -101,7 +103,7 @@ export class AuditTail {
       for (const line of await this.#lines()) {
         if (!line.includes(user)) continue;
         lines.push(line);
-        if (CREATED.test(line)) created += 1;
+        if (CREATED.test(line) && !line.includes(DRY_RUN)) created += 1;
       }
       if (created > before) movedAt = performance.now();
       onProgress?.(created);
@@ -138,8 +140,8 @@ function parseLine(line: string): AuditedRequest[] {
 }
 
 /** Whether it made an object of a kind that cells consist of. */
-export const isCreation = ({ verb, code, resource }: AuditedRequest): boolean =>
-  verb === 'create' && code === 201 && resource in WATCHED;
+export const isCreation = ({ verb, code, resource, uri }: AuditedRequest): boolean =>
+  verb === 'create' && code === 201 && resource in WATCHED && !uri.includes(DRY_RUN);
 
 /** How often each verb was answered how: `{"create 201": 8000, "patch 409": 1}`. */
 export function countWrites(requests: readonly AuditedRequest[]): Record<string, number> {

@@ -12,6 +12,7 @@ import {
   cpuSeconds,
   freshLab,
   isCreation,
+  isWrite,
   type Lab,
   loadJobs,
   OBJECTS_A_JOB,
@@ -50,8 +51,10 @@ interface Run {
   /** The same by the fence's marks in the objects and the store's table of shards. */
   readonly marked: readonly number[];
   readonly unexplained: number;
-  /** Creates beyond one for each object: answered 409, or made again. */
-  readonly surplusCreates: number;
+  /** Objects that were made again: none may be. */
+  readonly madeAgain: number;
+  /** Creates that met an object: by a new owner whose watch had not told of it yet. Nothing is doubled by them. */
+  readonly metCreates: number;
   readonly servedTwice: number;
   readonly moves: number;
   readonly cpu: CpuUse;
@@ -89,7 +92,7 @@ async function rebuild(lab: Lab, postgres: BenchPostgres, count: number, jobs: n
     await admin.close();
     if (marks.objects !== expected) throw new Error(`${marks.objects} objects are there instead of ${expected}`);
     const times = requests.filter(isCreation).map(({ answeredAtMs }) => answeredAtMs);
-    const attempts = requests.filter(({ verb, resource }) => verb === 'create' && resource in WATCHED).length;
+    const attempts = requests.filter((it) => isWrite(it) && it.verb === 'create' && it.resource in WATCHED).length;
     return {
       replicas: count,
       seconds: (latest(times) - startedAt) / 1000,
@@ -97,7 +100,8 @@ async function rebuild(lab: Lab, postgres: BenchPostgres, count: number, jobs: n
       made,
       marked: replicas.map(({ pid }) => marks.byPid.get(pid) ?? 0),
       unexplained: marks.unexplained,
-      surplusCreates: attempts - expected,
+      madeAgain: times.length - expected,
+      metCreates: attempts - times.length,
       servedTwice: ledger.servedTwice,
       moves: ledger.moves,
       cpu,
@@ -140,7 +144,7 @@ const unevenness = ({ made }: Run): number => (Math.max(...made) * made.length) 
 /** Whether each replica wrote under its own epochs, and nobody else's. */
 const agrees = ({ made, marked, unexplained }: Run): boolean =>
   unexplained === 0 && made.every((count, i) => count === marked[i]);
-const isRight = (run: Run): boolean => run.servedTwice === 0 && run.surplusCreates === 0 && agrees(run);
+const isRight = (run: Run): boolean => run.servedTwice === 0 && run.madeAgain === 0 && agrees(run);
 
 function line(run: Run, first: Run): string {
   const shares = run.made.map((count) => `${((100 * count) / sum(run.made)).toFixed(0)} %`);
@@ -149,7 +153,7 @@ function line(run: Run, first: Run): string {
     `${run.replicas} ${run.replicas === 1 ? 'replica ' : 'replicas'}  ${run.seconds.toFixed(1)} s ` +
     `(writing ${run.writingSeconds.toFixed(1)} s, ×${(first.writingSeconds / run.writingSeconds).toFixed(2)}), ` +
     `divided ${shares.join(' : ')}, shards moved ${run.moves}, served twice ${run.servedTwice}, ` +
-    `surplus creates ${run.surplusCreates}, marks ${agrees(run) ? 'agree' : 'DISAGREE'}\n` +
+    `made again ${run.madeAgain}, met ${run.metCreates}, marks ${agrees(run) ? 'agree' : 'DISAGREE'}\n` +
     `            CPU seconds: ${cpu.join(', ')}\n`
   );
 }
@@ -174,7 +178,8 @@ function result({ jobs, quick }: Required<ScaleOutOptions>, runs: readonly Run[]
       speedUp: round(first.writingSeconds / run.writingSeconds),
       made: run.made,
       servedTwice: run.servedTwice,
-      surplusCreates: run.surplusCreates,
+      madeAgain: run.madeAgain,
+      metCreates: run.metCreates,
       marksAgree: agrees(run),
       shardsMoved: run.moves,
       cpuSeconds: Object.fromEntries(Object.entries(run.cpu).map(([name, value]) => [name, round(value)])),
