@@ -150,6 +150,8 @@ describe('an embedded Postgres that was made', () => {
     const { adminUrl } = await ensureEmbedded(options);
     await sql(adminUrl, 'create table committed as select 1 as n');
     process.kill(await pidOf(options), 'SIGKILL');
+    // The kernel takes a moment to end it.
+    await until('it is gone', 5_000, async () => (await embeddedStatus(options)).state === 'stopped');
     const { started } = await ensureEmbedded(options);
     assert.equal(started, true);
     assert.deepEqual(await sql(adminUrl, 'select n from committed'), [{ n: 1 }]);
