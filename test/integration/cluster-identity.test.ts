@@ -129,7 +129,7 @@ test('a lost cluster, replaced by an empty one under the same context, is rebuil
   await until('the loss is said', 20_000, () =>
     operator.log.lines.some((line) => line.message.includes('the cluster lost')),
   );
-  second = await up('control-plane', { name: 'identity-b', fsync: false });
+  second = await up('control-plane', { name: 'identity-b', fsync: false, fresh: true });
 
   for (const id of ids) {
     await until(`${id} runs in the new cluster`, 60_000, async () => {

@@ -10,7 +10,7 @@ import { until } from '../support/until.ts';
 let cluster: ControlPlaneCluster;
 
 before(async () => {
-  cluster = await up('control-plane', { name: 'fault-tools', fsync: false });
+  cluster = await up('control-plane', { name: 'fault-tools', fsync: false, fresh: true });
 });
 after(() => cluster.down());
 

@@ -32,7 +32,7 @@ let operator: RunningOperator;
 const startServer = () => ensureEmbedded({ folder, port });
 
 before(async () => {
-  cluster = await up('control-plane', { name: 'postgres-faults', fsync: false });
+  cluster = await up('control-plane', { name: 'postgres-faults', fsync: false, fresh: true });
   folder = join(await ownFolder(), 'faults');
   port = await findFreePort();
   server = await startServer();

@@ -37,7 +37,7 @@ let operator: RunningOperator;
 let api: Transport;
 
 before(async () => {
-  cluster = await up('control-plane', { name: 'reconcile', fsync: false });
+  cluster = await up('control-plane', { name: 'reconcile', fsync: false, fresh: true });
   database = await testDatabase();
   api = await connect(cluster);
   operator = startOperator(database.store, { kubeconfig: cluster.kubeconfigPath });
@@ -316,6 +316,7 @@ test('a restart of the operator raises the fence once and writes nothing else: w
   await until('the operator watches', 20_000, () =>
     operator.log.lines.some((l) => l.message === 'watching the cluster'),
   );
+  await until('the fence is raised', 20_000, async () => (await writesSince(cluster.auditLogPath, mark)).length > 0);
   await new Promise((resolve) => setTimeout(resolve, 3_000));
   const writes = await writesSince(cluster.auditLogPath, mark);
   assert.deepEqual(

@@ -27,7 +27,7 @@ let operator: RunningOperator;
 let job: JobId;
 
 before(async () => {
-  cluster = await up('control-plane', { name: 'signals', fsync: false });
+  cluster = await up('control-plane', { name: 'signals', fsync: false, fresh: true });
   database = await testDatabase();
   traces = await collector();
   // The exporter reads its endpoint from the process's own variables.
