@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isMap } from '../plan/digest.ts';
+import { isMap } from '../job/canonical.ts';
 import { CELL_KINDS, type CellKind, type ObservedObject } from '../plan/objects.ts';
 import type { LiveObject } from '../plan/seen.ts';
 

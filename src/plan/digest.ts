@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { isMap } from '../job/canonical.ts';
 import { ANNOTATIONS, type CellKind, LABEL_PREFIX, LABELS } from './objects.ts';
 
 /**
@@ -35,9 +36,6 @@ const POD_SECURITY: ReadonlySet<string> = new Set([
 /** 22 characters of Base64 are 132 bits. */
 const DIGEST_LENGTH = 22;
 const scratch = Buffer.alloc(DIGEST_LENGTH);
-
-export const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Whether a field says something by being there, whatever is in it. */
 export const speaks = (key: string, value: unknown): boolean => SELECTORS.has(key) && isMap(value);

@@ -1,5 +1,5 @@
-import { canonicalJson } from '../job/canonical.ts';
-import { isEmpty, isMap, isOurAnnotation, isOurLabel, SERVER_ALLOCATED, speaks } from './digest.ts';
+import { canonicalJson, isMap } from '../job/canonical.ts';
+import { isEmpty, isOurAnnotation, isOurLabel, SERVER_ALLOCATED, speaks } from './digest.ts';
 import { ANNOTATIONS, type KubeObject, LABELS } from './objects.ts';
 
 /** One field that is not as the goal says. */

@@ -1,4 +1,4 @@
-import { isMap } from './digest.ts';
+import { isMap } from '../job/canonical.ts';
 import type { ContainerState, ObservedPod } from './observation.ts';
 
 /** The few fields of a Pod that Bulkhead reads; everything else is dropped at the edge and takes no memory. */

@@ -1,4 +1,4 @@
-import { isMap } from './digest.ts';
+import { isMap } from '../job/canonical.ts';
 import { type KubeObject, keyOf, type ObjectMeta } from './objects.ts';
 import { type CellObservation, seenAt } from './observation.ts';
 
