@@ -52,3 +52,24 @@ export const ratioText = ({ value, interval: [low, high] }: Ratio): string =>
 
 /** Three digits after the point at most. */
 export const rounded = (value: number, digits = 3): number => Number(value.toFixed(digits));
+
+/** A ratio with its interval, rounded. */
+export const roundedRatio = ({ value, interval: [low, high] }: Ratio, digits = 2): Ratio => ({
+  value: rounded(value, digits),
+  interval: [rounded(low, digits), rounded(high, digits)],
+});
+
+export interface Point {
+  readonly x: number;
+  readonly y: number;
+}
+
+const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+
+/** The straight line that is nearest to the points, by least squares. */
+export function line(points: readonly Point[]): { readonly perX: number; readonly at0: number } {
+  const [x0, y0] = [mean(points.map(({ x }) => x)), mean(points.map(({ y }) => y))];
+  const spread = points.reduce((sum, { x }) => sum + (x - x0) ** 2, 0);
+  const perX = points.reduce((sum, { x, y }) => sum + (x - x0) * (y - y0), 0) / spread;
+  return { perX, at0: y0 - perX * x0 };
+}

@@ -107,7 +107,7 @@ export async function yardstickContestant(jobs: number): Promise<Contestant> {
   const { proxy, path } = await proxied(lab, 'controller-runtime');
   stack.use(proxy);
   const yardstick = stack.use(
-    await step(`Filling heal-yardstick with ${jobs} jobs`, () => tunedYardstick(lab, jobs, path)),
+    await step(`Filling heal-yardstick with ${jobs} jobs`, () => tunedYardstick(lab, jobs, { kubeconfig: path })),
   );
   const both = await hands(stack, lab);
   const owned = stack.move();

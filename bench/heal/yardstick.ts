@@ -29,12 +29,16 @@ export interface Yardstick {
 
 /**
  * The replay makes the cells, and the operator finds them done.
- * @param kubeconfig of the operator, if not the lab's own
+ * @param options.kubeconfig of the operator, if not the lab's own
+ * @param options.startLimitMs until it leads and has seen all of them
  */
 export async function tunedYardstick(
   lab: Lab,
   jobs: number,
-  kubeconfig = lab.kubeconfigOf('controller-runtime'),
+  {
+    kubeconfig = lab.kubeconfigOf('controller-runtime'),
+    startLimitMs = START_LIMIT_MS,
+  }: { readonly kubeconfig?: string; readonly startLimitMs?: number } = {},
 ): Promise<Yardstick> {
   const store = newStoreId();
   await installFence(lab, store);
@@ -66,7 +70,7 @@ export async function tunedYardstick(
     await ended;
   };
   try {
-    await until('the yardstick works', START_LIMIT_MS, () => {
+    await until('the yardstick works', startLimitMs, () => {
       requireAlive();
       return said.includes('"leading"');
     });

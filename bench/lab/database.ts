@@ -1,7 +1,7 @@
 import { type OwnServer, ownServer } from '../../faults/own-server.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { openStore, type Store } from '../../src/store/open.ts';
-import { sql } from '../../test/support/postgres.ts';
+import { inDatabase, sql } from '../../test/support/postgres.ts';
 import { parentOf } from './processes.ts';
 
 /** A database with a store, on a durable Postgres of the benchmark's own. */
@@ -22,12 +22,6 @@ export interface BenchPostgres {
   readonly pid: number;
   database(): Promise<BenchDatabase>;
   [Symbol.asyncDispose](): Promise<void>;
-}
-
-function inDatabase(url: string, database: string): string {
-  const there = new URL(url);
-  there.pathname = `/${database}`;
-  return there.href;
 }
 
 /** @param name of its folder: no two in one process may share it */

@@ -1,25 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { step } from '../../test/cluster/progress.ts';
-import { spawnBound } from '../../test/support/processes.ts';
-import { until } from '../../test/support/until.ts';
-import {
-  type BenchPostgres,
-  benchPostgres,
-  cellRequests,
-  cellSources,
-  freshLab,
-  goalRequests,
-  installCellKind,
-  installFence,
-  type Lab,
-  newStoreId,
-  rssBytes,
-} from '../lab/index.ts';
+import { tunedYardstick } from '../heal/yardstick.ts';
+import { type BenchPostgres, benchPostgres, freshLab, type Lab, rssBytes } from '../lab/index.ts';
 import { lineChart } from '../plot.ts';
-import { sendAll } from '../rebuild/replay.ts';
 import type { BenchResult } from '../result.ts';
-import { rounded } from '../statistics.ts';
-import { operatorBinary } from '../yardsticks/build.ts';
+import { line, rounded } from '../statistics.ts';
 import { convergedBulkhead } from './converged.ts';
 
 export interface MemoryOptions {
@@ -35,7 +20,6 @@ const NAMES = ['bulkhead', 'tuned'] as const;
 type Name = (typeof NAMES)[number];
 
 const LIMITS = { ratio: 0.25, bytesAJob: 4_096 };
-const FILL_CONCURRENCY = 16;
 const SAMPLE_MS = 1_000;
 const START_LIMIT_MS = 300_000;
 
@@ -61,41 +45,13 @@ async function bulkheadBytes(lab: Lab, postgres: BenchPostgres, jobs: number, qu
 }
 
 async function tunedBytes(lab: Lab, jobs: number, quick: boolean): Promise<number> {
-  const store = newStoreId();
-  await installFence(lab, store);
-  await installCellKind(lab);
-  const cells = cellSources(store, jobs, { tier: 'namespace' });
-  await sendAll(lab, 'replay', cellRequests(cells), FILL_CONCURRENCY);
-  await sendAll(lab, 'controller-runtime', goalRequests(cells), FILL_CONCURRENCY);
-  const binary = await operatorBinary();
-  const child = spawnBound([binary, '--kubeconfig', lab.kubeconfigOf('controller-runtime'), '--tuned'], {
-    stdout: 'pipe',
-  });
-  const { pid } = child;
-  if (pid === undefined) throw new Error('the yardstick could not be started');
-  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  let said = '';
-  child.stdout?.on('data', (bytes: Buffer) => {
-    said += bytes.toString('utf8');
-  });
-  child.stderr?.resume();
-  try {
-    await until('the yardstick is in sync', START_LIMIT_MS, () => said.includes('"leading"'));
-    return await settled(pid, quick);
-  } finally {
-    child.kill('SIGKILL');
-    await ended;
-  }
+  await using yardstick = await tunedYardstick(lab, jobs, { startLimitMs: START_LIMIT_MS });
+  return await settled(yardstick.pid, quick);
 }
 
-/** Least squares: bytes a job. */
-export function slope(samples: readonly Sample[]): number {
-  const mean = (of: (sample: Sample) => number): number =>
-    samples.reduce((sum, one) => sum + of(one), 0) / samples.length;
-  const [x, y] = [mean(({ jobs }) => jobs), mean(({ bytes }) => bytes)];
-  const over = samples.reduce((sum, { jobs, bytes }) => sum + (jobs - x) * (bytes - y), 0);
-  return over / samples.reduce((sum, { jobs }) => sum + (jobs - x) ** 2, 0);
-}
+/** Bytes a job. */
+const slope = (samples: readonly Sample[]): number =>
+  line(samples.map(({ jobs, bytes }) => ({ x: jobs, y: bytes }))).perX;
 
 /** How much memory one more job takes, once everything has come to rest. */
 export async function memory(options: MemoryOptions): Promise<BenchResult> {

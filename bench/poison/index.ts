@@ -2,7 +2,7 @@ import { note, step } from '../../test/cluster/progress.ts';
 import { rssBytes } from '../lab/index.ts';
 import { barChart } from '../plot.ts';
 import type { BenchResult } from '../result.ts';
-import { quantile, type Ratio, type Verdict, verdict } from '../statistics.ts';
+import { quantile, type Ratio, rounded, roundedRatio, type Verdict, verdict } from '../statistics.ts';
 import { KINDS, type Kind } from './bad-jobs.ts';
 import { type Pair, pairedRatio } from './pairs.ts';
 import { makeWorld, type World } from './world.ts';
@@ -157,9 +157,6 @@ function lines({ share, bad, pairs, p50, p99, limit, verdict: told, onsetMs, ...
   );
 }
 
-const round = (value: number, digits = 2): number => Number(value.toFixed(digits));
-const rounded = ({ value, interval }: Ratio) => ({ value: round(value), interval: interval.map((x) => round(x)) });
-
 function result(options: Options, measured: readonly Measured[]): BenchResult {
   const worst = [...measured].sort((a, b) => b.p99.value / b.limit - a.p99.value / a.limit)[0];
   if (!worst) throw new Error('nothing was measured: name at least one share');
@@ -168,7 +165,7 @@ function result(options: Options, measured: readonly Measured[]): BenchResult {
   return {
     bench: 'poison',
     jobs: options.jobs,
-    value: round(worst.p99.value),
+    value: rounded(worst.p99.value, 2),
     unit: `times the p99 without bad jobs, at ${worst.share * 100} % bad`,
     target: worst.limit,
     met: options.quick || overall === 'met',
@@ -178,16 +175,16 @@ function result(options: Options, measured: readonly Measured[]): BenchResult {
       bad: it.bad,
       limit: it.limit,
       verdict: it.verdict,
-      p50: rounded(it.p50),
-      p99: rounded(it.p99),
+      p50: roundedRatio(it.p50),
+      p99: roundedRatio(it.p99),
       healthyP99Ms: {
-        without: round(quantile(all(it.pairs, 'under'), 0.99)),
-        with: round(quantile(all(it.pairs, 'over'), 0.99)),
+        without: rounded(quantile(all(it.pairs, 'under'), 0.99), 2),
+        with: rounded(quantile(all(it.pairs, 'over'), 0.99), 2),
       },
-      onset: { maxMs: round(Math.max(...it.onsetMs), 0), limitMs: ONSET_LIMIT_MS },
-      longestHungMs: it.longestHungMs === null ? null : round(it.longestHungMs, 0),
+      onset: { maxMs: rounded(Math.max(...it.onsetMs), 0), limitMs: ONSET_LIMIT_MS },
+      longestHungMs: it.longestHungMs === null ? null : rounded(it.longestHungMs, 0),
       undone: it.undone,
-      rssMiB: { good: round(it.rss.good / 2 ** 20, 0), bad: round(it.rss.bad / 2 ** 20, 0) },
+      rssMiB: { good: rounded(it.rss.good / 2 ** 20, 0), bad: rounded(it.rss.bad / 2 ** 20, 0) },
     })),
     pairs: options.pairs,
     samplesEach: measured.map((it) => all(it.pairs, 'over').length),

@@ -24,6 +24,7 @@ import {
 } from '../lab/index.ts';
 import { barChart } from '../plot.ts';
 import type { BenchResult } from '../result.ts';
+import { rounded } from '../statistics.ts';
 import { OwnerLedger, readMarks } from './ledger.ts';
 
 export interface ScaleOutOptions {
@@ -158,31 +159,29 @@ function line(run: Run, first: Run): string {
   );
 }
 
-const round = (value: number): number => Number(value.toFixed(2));
-
 function result({ jobs, quick }: Required<ScaleOutOptions>, runs: readonly Run[], first: Run): BenchResult {
   // A few jobs are done before the second replica has started.
   const met = runs.every((run) => isRight(run) && (quick || unevenness(run) <= UNEVEN_LIMIT));
   return {
     bench: 'scale-out',
     jobs,
-    value: round(Math.max(...runs.map(unevenness))),
+    value: rounded(Math.max(...runs.map(unevenness)), 2),
     unit: 'times an even share, done by the busiest replica',
     target: UNEVEN_LIMIT,
     met,
     verdict: quick ? 'undecided' : met ? 'met' : 'missed',
     runs: runs.map((run) => ({
       replicas: run.replicas,
-      seconds: round(run.seconds),
-      writingSeconds: round(run.writingSeconds),
-      speedUp: round(first.writingSeconds / run.writingSeconds),
+      seconds: rounded(run.seconds, 2),
+      writingSeconds: rounded(run.writingSeconds, 2),
+      speedUp: rounded(first.writingSeconds / run.writingSeconds, 2),
       made: run.made,
       servedTwice: run.servedTwice,
       madeAgain: run.madeAgain,
       metCreates: run.metCreates,
       marksAgree: agrees(run),
       shardsMoved: run.moves,
-      cpuSeconds: Object.fromEntries(Object.entries(run.cpu).map(([name, value]) => [name, round(value)])),
+      cpuSeconds: Object.fromEntries(Object.entries(run.cpu).map(([name, value]) => [name, rounded(value, 2)])),
     })),
     quick,
     plot: barChart({

@@ -1,6 +1,6 @@
 import { lineChart } from '../plot.ts';
 import type { BenchResult } from '../result.ts';
-import { quantile, type Verdict } from '../statistics.ts';
+import { quantile, rounded, type Verdict } from '../statistics.ts';
 import type { Happening } from './churn.ts';
 import { type Quiet, writesIn } from './quiet.ts';
 import { type Slope, slope } from './slope.ts';
@@ -30,8 +30,6 @@ const GROWTH = 0.05;
 const LEAST_SAMPLES = 10;
 const HOUR_MS = 3_600_000;
 const MIB = 2 ** 20;
-
-const round = (value: number, digits = 2): number => Number(value.toFixed(digits));
 
 interface Growth {
   /** MiB in an hour. */
@@ -101,23 +99,23 @@ export function report(
   return {
     bench: 'soak',
     jobs,
-    value: growth ? round(growth.slope.perX) : Number.NaN,
+    value: growth ? rounded(growth.slope.perX, 2) : Number.NaN,
     unit: 'MiB resident more an hour',
-    target: growth ? round(growth.limit) : Number.NaN,
+    target: growth ? rounded(growth.limit, 2) : Number.NaN,
     met: quick || verdict === 'met',
     verdict,
-    interval: growth?.slope.interval.map((x) => round(x)) ?? null,
+    interval: growth?.slope.interval.map((x) => rounded(x, 2)) ?? null,
     writesAtRest: writes,
     quietWindows: soaked.windows.length,
-    quietSeconds: round(
+    quietSeconds: rounded(
       soaked.windows.reduce((sum, { seconds }) => sum + seconds, 0),
       0,
     ),
-    minutes: round(soaked.seconds / 60, 1),
+    minutes: rounded(soaked.seconds / 60, 1),
     partial: soaked.ended,
     happened: soaked.happened,
     happeningsASecond: perSecond,
-    rssMiB: soaked.samples.map(({ atMs, bytes }) => [Math.round(atMs / 1000), round(bytes / MIB, 1)]),
+    rssMiB: soaked.samples.map(({ atMs, bytes }) => [Math.round(atMs / 1000), rounded(bytes / MIB, 1)]),
     quick,
     plot: lineChart({
       title: `Resident memory, ${jobs} jobs, churn and quiet in turns`,

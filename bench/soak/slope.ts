@@ -1,9 +1,4 @@
-import { quantile } from '../statistics.ts';
-
-export interface Point {
-  readonly x: number;
-  readonly y: number;
-}
+import { line, type Point, quantile } from '../statistics.ts';
 
 export interface Slope {
   readonly perX: number;
@@ -13,16 +8,6 @@ export interface Slope {
 }
 
 const RESAMPLES = 2_000;
-
-const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
-
-/** The straight line that is nearest to the points, by least squares. */
-export function line(points: readonly Point[]): { readonly perX: number; readonly at0: number } {
-  const [x0, y0] = [mean(points.map(({ x }) => x)), mean(points.map(({ y }) => y))];
-  const spread = points.reduce((sum, { x }) => sum + (x - x0) ** 2, 0);
-  const perX = points.reduce((sum, { x, y }) => sum + (x - x0) * (y - y0), 0) / spread;
-  return { perX, at0: y0 - perX * x0 };
-}
 
 /**
  * The slope of a series and how sure it is. What lies off the line is resampled in blocks of neighbours: samples of one

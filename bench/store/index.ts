@@ -2,9 +2,9 @@ import { ownServer } from '../../faults/own-server.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { openStore, type Store } from '../../src/store/open.ts';
 import { step } from '../../test/cluster/progress.ts';
-import { sql } from '../../test/support/postgres.ts';
+import { inDatabase, sql } from '../../test/support/postgres.ts';
 import type { BenchResult } from '../result.ts';
-import { quantile, quantileRatio, type Ratio, verdict } from '../statistics.ts';
+import { quantile, quantileRatio, type Ratio, ratioText, rounded, roundedRatio, verdict } from '../statistics.ts';
 import { newJobs, writeJobs } from './jobs.ts';
 import { Watched } from './latency.ts';
 import { pgbenchSeconds } from './pgbench.ts';
@@ -26,14 +26,9 @@ type Server = Awaited<ReturnType<typeof ownServer>>;
 
 /** A fresh, migrated database on the server. @returns its URL for the role of run time */
 async function database(server: Server, name: string): Promise<string> {
-  const inIt = (url: string): string => {
-    const there = new URL(url);
-    there.pathname = `/${name}`;
-    return there.href;
-  };
   await sql(server.superuserUrl, `create database ${name} owner bulkhead`);
-  await migrate(inIt(server.adminUrl), { appRole: server.appRole });
-  return inIt(server.url);
+  await migrate(inDatabase(server.adminUrl, name), { appRole: server.appRole });
+  return inDatabase(server.url, name);
 }
 
 interface Rates {
@@ -111,10 +106,6 @@ async function latencies(server: Server, { samples }: StoreOptions): Promise<{ f
   return { few: a, many: b };
 }
 
-const round = (value: number, digits = 2): number => Number(value.toFixed(digits));
-const ratioText = ({ value, interval: [low, high] }: Ratio): string =>
-  `×${value.toFixed(2)} (95 %: ${low.toFixed(2)}–${high.toFixed(2)})`;
-
 /** Goals stored per second against pgbench, and whether a change is seen as fast among many idle jobs as among few. */
 export async function store(options: StoreOptions): Promise<BenchResult> {
   await using server = await ownServer('bench');
@@ -139,26 +130,25 @@ export async function store(options: StoreOptions): Promise<BenchResult> {
       `many against few, p99       ${ratioText(p99)}: ${verdicts.p99}\n`,
   );
   const figures = (of: Latencies) => ({
-    p50Ms: round(quantile(of.seen, 0.5)),
-    p99Ms: round(quantile(of.seen, 0.99)),
-    answeredP50Ms: round(quantile(of.answered, 0.5)),
-    pollP50Ms: round(quantile(of.polls, 0.5)),
+    p50Ms: rounded(quantile(of.seen, 0.5), 2),
+    p99Ms: rounded(quantile(of.seen, 0.99), 2),
+    answeredP50Ms: rounded(quantile(of.answered, 0.5), 2),
+    pollP50Ms: rounded(quantile(of.polls, 0.5), 2),
   });
-  const rounded = ({ value, interval }: Ratio) => ({ value: round(value), interval: interval.map((x) => round(x)) });
   return {
     bench: 'store',
     jobs: MANY,
-    value: round(Math.max(p50.value, p99.value)),
+    value: rounded(Math.max(p50.value, p99.value), 2),
     unit: `times the change-to-seen latency among ${FEW} jobs`,
     target: LIMIT,
     met: verdicts.p50 !== 'missed' && verdicts.p99 !== 'missed',
     verdicts,
-    p50: rounded(p50),
-    p99: rounded(p99),
+    p50: roundedRatio(p50),
+    p99: roundedRatio(p99),
     few: figures(few),
     many: figures(many),
-    single: { ours: round(single.ours, 0), pgbench: round(single.pgbench, 0), ratio: round(single.ratio) },
-    batched: { ours: round(batched.ours, 0), pgbench: round(batched.pgbench, 0), ratio: round(batched.ratio) },
+    single: { ours: rounded(single.ours, 0), pgbench: rounded(single.pgbench, 0), ratio: rounded(single.ratio, 2) },
+    batched: { ours: rounded(batched.ours, 0), pgbench: rounded(batched.pgbench, 0), ratio: rounded(batched.ratio, 2) },
     samples: options.samples,
     rounds: options.rounds,
     fsync: true,

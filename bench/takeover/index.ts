@@ -2,7 +2,7 @@ import { note, step } from '../../test/cluster/progress.ts';
 import { benchPostgres, freshLab, ObjectWatcher, WATCHED } from '../lab/index.ts';
 import { barChart } from '../plot.ts';
 import type { BenchResult } from '../result.ts';
-import { quantile, quantileRatio, type Ratio, type Verdict, verdict } from '../statistics.ts';
+import { quantile, quantileRatio, type Ratio, rounded, type Verdict, verdict } from '../statistics.ts';
 import { BulkheadDuo } from './bulkhead.ts';
 import { ControllerRuntimeDuo } from './controller-runtime.ts';
 import type { Duo } from './duo.ts';
@@ -85,8 +85,7 @@ const line = ({ signal, ours, theirs, ratio: { value, interval }, verdict: told 
   `controller-runtime ${seconds(theirs)} (${seconds(theirs, 0)}–${seconds(theirs, 1)}), ` +
   `×${value.toFixed(2)} (95 %: ${interval.map((x) => x.toFixed(2)).join('–')}), limit ${LIMIT}: ${told}\n`;
 
-const round = (value: number): number => Number(value.toFixed(2));
-const inSeconds = (values: readonly number[]) => values.map((value) => round(value / 1000));
+const inSeconds = (values: readonly number[]) => values.map((value) => rounded(value / 1000, 2));
 
 function result(jobs: number, repetitions: number, compared: readonly Compared[]): BenchResult {
   const verdicts = compared.map((it) => it.verdict);
@@ -94,7 +93,7 @@ function result(jobs: number, repetitions: number, compared: readonly Compared[]
   return {
     bench: 'takeover',
     jobs,
-    value: round(Math.max(...compared.map(({ ratio }) => ratio.value))),
+    value: rounded(Math.max(...compared.map(({ ratio }) => ratio.value)), 2),
     unit: 'times a Lease peer at its defaults (15/10/2 s), medians',
     target: LIMIT,
     met: overall === 'met',
@@ -103,8 +102,8 @@ function result(jobs: number, repetitions: number, compared: readonly Compared[]
       fault: NAMES[signal],
       bulkheadSeconds: inSeconds(ours),
       controllerRuntimeSeconds: inSeconds(theirs),
-      ratio: round(ratio.value),
-      interval: ratio.interval.map(round),
+      ratio: rounded(ratio.value, 2),
+      interval: ratio.interval.map((x) => rounded(x, 2)),
       verdict: told,
     })),
     repetitions,
@@ -130,7 +129,7 @@ function quickResult(jobs: number, own: Times): BenchResult {
   return {
     bench: 'takeover',
     jobs,
-    value: round(quantile(own.SIGKILL, 0.5) / 1000),
+    value: rounded(quantile(own.SIGKILL, 0.5) / 1000, 2),
     unit: 'seconds, once, without the yardstick',
     target: LIMIT,
     met: true,

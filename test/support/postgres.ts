@@ -123,7 +123,8 @@ export async function startSharedServer(): Promise<Record<string, string>> {
   return { [SHARED]: JSON.stringify({ url, adminUrl, appRole, superuserUrl }) };
 }
 
-function inDatabase(url: string, database: string): string {
+/** The same server's URL for another database. */
+export function inDatabase(url: string, database: string): string {
   const there = new URL(url);
   there.pathname = `/${database}`;
   return there.href;
