@@ -53,6 +53,8 @@ export class AuditTail {
   #file: FileHandle | undefined;
   #position: number;
   #rest = Buffer.alloc(0);
+  /** One for all reads: a new one for each would keep the collector busy beside whoever is measured. */
+  readonly #block = Buffer.allocUnsafe(BLOCK_BYTES);
 
   private constructor(path: string, position: number) {
     this.#path = path;
@@ -73,11 +75,10 @@ export class AuditTail {
     this.#file ??= await open(this.#path);
     const found: string[] = [];
     for (;;) {
-      const buffer = Buffer.alloc(BLOCK_BYTES);
-      const { bytesRead } = await this.#file.read({ buffer, position: this.#position });
+      const { bytesRead } = await this.#file.read({ buffer: this.#block, position: this.#position });
       if (bytesRead === 0) return found;
       this.#position += bytesRead;
-      const all = Buffer.concat([this.#rest, buffer.subarray(0, bytesRead)]);
+      const all = Buffer.concat([this.#rest, this.#block.subarray(0, bytesRead)]);
       const end = all.lastIndexOf(0x0a) + 1;
       this.#rest = all.subarray(end);
       for (const line of all.toString('latin1', 0, end).split('\n')) found.push(line);

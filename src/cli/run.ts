@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module';
 import type { Logger } from 'pino';
 import { type ClusterTarget, ownNamespace } from '../cluster/target.ts';
 import type { ClusterId } from '../job/ids.ts';
@@ -29,6 +30,11 @@ export interface RunOptions extends GlobalOptions {
   readonly yes?: true;
 }
 
+/**
+ * Node writes what it has compiled when it exits, which an operator that is killed never does: its successor on this
+ * machine starts a second sooner. Not while it starts itself.
+ */
+const KEEP_COMPILED_AFTER_MS = 15_000;
 /** Below the 10 s that a stop may take. */
 const STOP_LIMIT_MS = 9_000;
 /** Where the kubelet's probes look; outside a cluster any free port of this machine alone. */
@@ -127,6 +133,7 @@ export async function run(context: Context, options: RunOptions): Promise<void> 
   });
   log.info({ store: store.storeId, context: identity.contextName, server: identity.server }, 'the operator starts');
   const release = stopOnSignals(operator, log);
+  setTimeout(flushCompileCache, KEEP_COMPILED_AFTER_MS).unref();
   try {
     await operator.run();
   } catch (error) {
