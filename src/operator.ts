@@ -180,7 +180,9 @@ export class Operator {
 
   readonly #shardHandlers = {
     onGained: (fences: readonly Fence[]): void => {
-      if (!this.#stop.signal.aborted) this.#activation.gained(fences);
+      if (this.#stop.signal.aborted) return;
+      this.#activation.gained(fences);
+      this.#keeper.hurry();
     },
     onLost: (shards: Parameters<Activation['lost']>[0]): void => this.#activation.lost(shards),
     beforeYield: (shards: Parameters<Activation['lost']>[0]): Promise<void> => this.#controller.drained(shards),
@@ -205,6 +207,7 @@ export class Operator {
             return session.capabilities;
           },
           observe: cache.observe.bind(cache),
+          expectWrite: cache.expectWrite.bind(cache),
           recordWrite: cache.recordWrite.bind(cache),
           recordRead: cache.recordRead.bind(cache),
           recordAbsence: cache.recordAbsence.bind(cache),

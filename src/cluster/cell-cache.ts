@@ -1,4 +1,4 @@
-import { type CellKind, keyText, LABELS, type ObservedObject } from '../plan/objects.ts';
+import { type CellKind, keyText, LABELS, type ObjectKey, type ObservedObject } from '../plan/objects.ts';
 import {
   type CellObservation,
   type ContainerState,
@@ -67,6 +67,8 @@ export class CellCache {
   readonly #settled: Map<string, Settled>;
   /** By UID: the version at which an object went, so that a late answer to our own write does not bring it back. */
   readonly #gone = new Map<string, string>();
+  /** By `keyText`: the `goalHash` of what we are writing there now. */
+  readonly #underWay = new Map<string, string>();
   readonly #onChange: (change: CellChange) => void;
 
   /** @param settled outlives the cache: what the server made of our writes stays true across re-connections */
@@ -86,6 +88,17 @@ export class CellCache {
   /** All cells: the job id that its objects carry, and a namespace in which one of them lies. */
   *cells(): Generator<SeenCell> {
     for (const object of this.#jobs.firsts()) yield { namespace: namespaceOf(object), jobId: object.jobId };
+  }
+
+  /**
+   * Says that we begin to write. A watch is often faster than the answer, and what it tells of this very write would give
+   * the job a second turn for nothing: the turn that writes looks at the cell once more before it ends.
+   * @returns to be disposed of once there is an answer, or none any more
+   */
+  expectWrite(key: ObjectKey, wantedHash: string): Disposable {
+    const text = keyText(key);
+    this.#underWay.set(text, wantedHash);
+    return { [Symbol.dispose]: () => void this.#underWay.delete(text) };
   }
 
   /**
@@ -132,6 +145,10 @@ export class CellCache {
             }
           },
         };
+      },
+      knows: (uid, version) => {
+        const known = this.#ofKind(kind).get(uid);
+        return known !== undefined && !isNewer(version, known.resourceVersion);
       },
       upsert: put,
       remove: (item) => {
@@ -190,10 +207,14 @@ export class CellCache {
     this.#jobs.addObject(seen);
     if (kind === 'Namespace') this.#namespaces.set(seen.name, seen);
     const isDrift = known !== undefined && !isSameObject(known, seen);
-    if (isNews && !(known && saysTheSame(known, seen))) this.#changed(seen, isDrift);
+    if (isNews && !(known && saysTheSame(known, seen)) && !this.#isUnderWay(seen)) this.#changed(seen, isDrift);
     // Somebody gave the object to another job: the one that has lost it must look, too.
     if (known && known.jobId !== seen.jobId) this.#changed(known, true);
     return seen;
+  }
+
+  #isUnderWay(seen: SeenObject): boolean {
+    return this.#underWay.size > 0 && !seen.isTerminating && this.#underWay.get(keyText(seen)) === goalHash(seen);
   }
 
   #drop(kind: CellKind, uid: string, resourceVersion: string): void {

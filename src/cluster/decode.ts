@@ -54,6 +54,19 @@ export interface WatchEvent {
   readonly resourceVersion: string | undefined;
 }
 
+/** As the API server begins the event of an object that came or changed. A name holds no quotation marks. */
+const EVENT_HEAD =
+  /^\{"type":"(?:ADDED|MODIFIED)","object":\{"kind":"\w+","apiVersion":"[\w./]+","metadata":\{"name":"[^"]+",(?:"namespace":"[^"]+",)?"uid":"([^"]+)","resourceVersion":"(\d+)"/;
+
+/**
+ * Which version of which object an event tells of, without parsing it, which takes twenty times as long: most of what a
+ * watch tells in a rebuild is what we have just written. @returns null where that cannot be said, or the object has gone
+ */
+export function eventVersion(line: string): { readonly uid: string; readonly resourceVersion: string } | null {
+  const [, uid, resourceVersion] = EVENT_HEAD.exec(line) ?? [];
+  return uid === undefined || resourceVersion === undefined ? null : { uid, resourceVersion };
+}
+
 /** @throws Error when the line is no event of a watch */
 export function decodeEvent(line: string): WatchEvent {
   const event: unknown = JSON.parse(line);

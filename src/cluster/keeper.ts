@@ -77,6 +77,7 @@ export class ClusterKeeper {
   readonly #settled = new Map<string, Settled>();
   readonly #former: FormerClusterWatch;
   #readyAt: number | null = null;
+  #hurry = new AbortController();
 
   constructor(options: KeeperOptions, handlers: KeeperHandlers) {
     this.#options = options;
@@ -89,11 +90,12 @@ export class ClusterKeeper {
     let failures = 0;
     while (!signal.aborted) {
       this.#readyAt = null;
+      this.#hurry = new AbortController();
       try {
         const connection = await this.#connect(signal);
         const decision = await this.#admitted(connection);
         if (decision === 'admitted') await this.#watch(connection, signal);
-        else await sleep(decision === 'refused' ? REFUSED_PAUSE_MS : UNDECIDED_PAUSE_MS, undefined, { signal });
+        else await this.#pause(decision === 'refused' ? REFUSED_PAUSE_MS : UNDECIDED_PAUSE_MS, signal);
         if (decision === 'undecided') continue;
       } catch (error) {
         if (signal.aborted) return;
@@ -104,6 +106,17 @@ export class ClusterKeeper {
       const pauseMs = Math.min(MAX_PAUSE_MS, RECONNECT.minTimeout * 2 ** failures);
       await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
     }
+  }
+
+  /** Shards were gained, maybe the one that speaks for the store: what waits for that is looked at again at once. */
+  hurry(): void {
+    this.#hurry.abort();
+  }
+
+  /** Ended early by {@link hurry}, and by `signal`. */
+  async #pause(ms: number, signal: AbortSignal): Promise<void> {
+    const either = AbortSignal.any([signal, this.#hurry.signal]);
+    await sleep(ms, undefined, { signal: either }).catch(() => undefined);
   }
 
   async #connect(signal: AbortSignal): Promise<Connection> {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ClusterError } from '../ports/cluster.ts';
-import { decodeEvent, listSchema } from './decode.ts';
+import { decodeEvent, eventVersion, listSchema } from './decode.ts';
 import type { Transport } from './transport.ts';
 
 /** Answers of this size keep both sides' memory flat. */
@@ -24,6 +24,8 @@ const STREAM_PAUSE_MS = 100;
 export interface ReflectorSink {
   /** A list begins, and with it a new account of everything. */
   relist(): Relist;
+  /** Whether this version of an object, or a newer one, was taken in already: then nobody needs to read on. */
+  knows?(uid: string, resourceVersion: string): boolean;
   upsert(item: unknown): void;
   remove(item: unknown): void;
 }
@@ -51,7 +53,8 @@ class Expired extends Error {}
  * Keeps a sink up to date with one collection: a paginated list, then watches with bookmarks, from version to version.
  * Anything odd (410, an error in the stream, a silent stream) leads to a new list, after a pause that grows. Returns when
  * `signal` aborts.
- * @throws ClusterError when the API server could not be reached several times in a row
+ * @throws ClusterError `gone` as soon as there is no such collection; others when the API server could not be reached
+ *   several times in a row
  */
 export async function reflect(transport: Transport, options: ReflectorOptions, signal: AbortSignal): Promise<void> {
   const trouble = new Trouble();
@@ -60,6 +63,7 @@ export async function reflect(transport: Transport, options: ReflectorOptions, s
       await listAndWatch(transport, options, trouble, signal);
     } catch (error) {
       if (signal.aborted) return;
+      if (error instanceof ClusterError && error.kind === 'gone') throw error;
       const pauseMs = trouble.pauseAfter(error);
       if (trouble.lost) throw asClusterError(error, options.path);
       await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
@@ -170,6 +174,8 @@ async function watch(
 }
 
 function deliver(sink: ReflectorSink, line: string): string | undefined {
+  const head = sink.knows && eventVersion(line);
+  if (head && sink.knows?.(head.uid, head.resourceVersion)) return head.resourceVersion;
   const event = decodeEvent(line);
   switch (event.type) {
     case 'ADDED':

@@ -47,6 +47,11 @@ export class FakeCluster implements ActionExecutor {
     return { objects: seen.map((object) => seenObject(object.kind, object)), pods: this.pods, settled: this.settled };
   }
 
+  // Nothing is heard from this fake but what is asked of it.
+  expectWrite(): Disposable {
+    return { [Symbol.dispose]: () => undefined };
+  }
+
   recordWrite(stored: ObservedObject, wantedHash: string): void {
     this.settled.set(keyText(keyOf(stored)), {
       goalHash: wantedHash,

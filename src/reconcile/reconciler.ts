@@ -4,7 +4,7 @@ import type { ClusterId, StoreId } from '../job/ids.ts';
 import type { FieldKeeper, JobStatus } from '../job/status.ts';
 import { type Action, actionKey, type ClusterAction, isClusterAction, removesCell } from '../plan/actions.ts';
 import { cellNamespace } from '../plan/names.ts';
-import { keyText, type ObservedObject, ownership } from '../plan/objects.ts';
+import { keyText, type ObjectKey, type ObservedObject, ownership } from '../plan/objects.ts';
 import { type CellObservation, isAt, type SeenObject, seenAt } from '../plan/observation.ts';
 import { type Braked, type Capabilities, plan } from '../plan/plan.ts';
 import { readObject, seenObject } from '../plan/seen.ts';
@@ -26,6 +26,8 @@ export interface CellView {
   /** What may be done at this moment; left out: everything. */
   readonly capabilities?: Capabilities;
   observe(cell: CellAddress): CellObservation;
+  /** Until it is disposed of, a watch that tells of this write is no news. */
+  expectWrite(key: ObjectKey, goalHash: string): Disposable;
   recordWrite(stored: ObservedObject, goalHash: string): void;
   recordRead(found: ObservedObject): void;
   recordAbsence(object: SeenObject): void;
@@ -190,6 +192,7 @@ async function applyAll(input: ReconcileInput, writes: readonly ClusterAction[],
 
 async function applyOne(input: ReconcileInput, action: ClusterAction, fence: Fence, progress: Progress): Promise<void> {
   const { cell, turn = NO_TURN } = input;
+  using _told = action.do === 'delete' ? null : cell.expectWrite(actionKey(action), action.goalHash);
   const stored = await turn.write(action, () => cell.executor.execute(action, fence));
   progress.writes.push(action);
   if (stored && action.do !== 'delete') cell.recordWrite(stored as ObservedObject, action.goalHash);

@@ -41,6 +41,22 @@ test('an event older than our own write is dropped, so a plan never acts on a st
   assert.equal(version(), '13');
 });
 
+test('a watch that is faster than the answer to our own write is no news, unless it tells of something else', () => {
+  const changes: CellChange[] = [];
+  const { cache, sink, version } = cacheWith(changes);
+  const hash = goalHash(seenObject('ServiceAccount', at('12')));
+  {
+    using _told = cache.expectWrite(key, hash);
+    sink.upsert(at('12'));
+    assert.deepEqual([version(), changes.length], ['12', 0], 'the turn that writes sees it, and no other is needed');
+    cache.recordWrite(at('12'), hash);
+    sink.upsert({ ...at('13'), automountServiceAccountToken: true });
+    assert.equal(changes.length, 1, 'an edit by somebody else while we write is news');
+  }
+  sink.upsert(at('14'));
+  assert.equal(changes.length, 2, 'and so is everything once the write has ended');
+});
+
 test('a list that was made before our own write does not take it away', () => {
   const { cache, sink, version } = cacheWith();
   cache.recordWrite(at('12'), 'hash');

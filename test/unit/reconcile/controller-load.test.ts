@@ -44,6 +44,10 @@ class ManyCells implements CellView {
     return null;
   }
 
+  expectWrite(): Disposable {
+    return { [Symbol.dispose]: () => undefined };
+  }
+
   recordWrite(stored: ObservedObject, goalHash: string): void {
     this.of(jobId(stored.metadata.labels?.[LABELS.jobId] ?? '')).recordWrite(stored, goalHash);
   }
