@@ -1,16 +1,14 @@
-import { effectiveSpec } from '../job/defaults.ts';
 import { jobName } from '../job/ids.ts';
 import type { JobSpec } from '../job/spec.ts';
 import type { Action, WaitAction } from './actions.ts';
-import { digest } from './digest.ts';
 import { drift, driftText, newerText } from './drift.ts';
 import { ALL_NAMESPACES, foreign, namespaceIn, type PlanInput, wait } from './input.ts';
 import { planMove, planRemoval } from './leaving.ts';
-import { type CellPlace, cellPlace, isReserved } from './names.ts';
-import { type KubeObject, keyOf, keyText, LABELS, type ObservedObject, ownership, shortKey } from './objects.ts';
+import { type CellPlace, isReserved } from './names.ts';
+import { type KubeObject, keyText, type ObservedObject, ownership, shortKey } from './objects.ts';
 import { goalHash, isAt, type SeenObject, seenAt } from './observation.ts';
-import { renderCell } from './render/cell.ts';
 import { rolloutWait } from './rollout.ts';
+import { type Wanted, wantedCell } from './wanted.ts';
 
 export type { Braked, Capabilities, PlanInput } from './input.ts';
 
@@ -47,16 +45,15 @@ function tenantBlock(input: PlanInput): WaitAction | null {
 
 function planCell(input: PlanInput, spec: JobSpec): Action[] {
   const { storeId, goal } = input;
-  const effective = effectiveSpec(spec);
-  const place = cellPlace(storeId, goal.job, effective.tier);
+  const { place, wanted } = wantedCell(storeId, goal, spec);
   const blocked = placeBlock(input, place);
   if (blocked) return [blocked];
-  const wanted = renderCell({ storeId, job: goal.job, revision: goal.revision, spec: effective });
   const { writes, relabels, blocks } = planObjects(input, wanted);
   // What somebody has changed comes before what only shows another number.
   const actions = [...writes, ...planPruning(input, place, wanted), ...relabels, ...blocks];
   if (actions.length > 0) return actions;
-  const rollout = rolloutWait(input.observed, wanted);
+  const deployment = wanted.find(({ key }) => key.kind === 'Deployment')?.key;
+  const rollout = deployment ? rolloutWait(input.observed, deployment) : null;
   if (rollout) return [wait(input, 'WorkersStarting', rollout)];
   const move = planMove(input, place);
   return move.length > 0 ? move : [{ do: 'noop', reason: 'Converged' }];
@@ -117,29 +114,27 @@ interface Work {
 }
 
 /** In order. Whatever blocks a wall also holds back the workers that would stand behind it. */
-function planObjects(input: PlanInput, wanted: readonly KubeObject[]): Work {
+function planObjects(input: PlanInput, wanted: readonly Wanted[]): Work {
   const work: Work = { writes: [], relabels: [], blocks: [] };
-  for (const object of wanted) {
-    if (work.blocks.length > 0 && object.kind === 'Deployment') continue;
-    planObject(input, object, work);
+  for (const one of wanted) {
+    if (work.blocks.length > 0 && one.key.kind === 'Deployment') continue;
+    planObject(input, one, work);
   }
   return work;
 }
 
 /** Adds at most one action for one object, or what blocks it. */
-function planObject(input: PlanInput, wanted: KubeObject, { writes, relabels, blocks }: Work): void {
+function planObject(input: PlanInput, { object, key, asked }: Wanted, { writes, relabels, blocks }: Work): void {
   const { goal, observed } = input;
-  const key = keyOf(wanted);
   const found = seenAt(observed.objects, key);
   const block = found && objectBlock(input, found);
   if (block) {
     blocks.push(block);
     return;
   }
-  const asked = { digest: digest(wanted.kind, wanted), revision: wanted.metadata.labels?.[LABELS.revision] ?? null };
   if (!found) {
     const why = `revision ${goal.revision} needs it and it is not there`;
-    writes.push({ do: 'create', object: wanted, goalHash: goalHash(asked), why });
+    writes.push({ do: 'create', object, goalHash: goalHash(asked), why });
     return;
   }
   const isSame = asked.digest === found.digest;
@@ -147,8 +142,8 @@ function planObject(input: PlanInput, wanted: KubeObject, { writes, relabels, bl
   const settled = observed.settled.get(keyText(key));
   const hash = goalHash(asked);
   if (settled?.goalHash === hash && settled.storedHash === goalHash(found)) return;
-  const action = { do: 'replace', object: replacement(wanted, found), goalHash: hash } as const;
-  (isSame ? relabels : writes).push({ ...action, ...reason(wanted, found, asked.revision) });
+  const action = { do: 'replace', object: replacement(object, found), goalHash: hash } as const;
+  (isSame ? relabels : writes).push({ ...action, ...reason(object, found, asked.revision) });
 }
 
 /** Why nothing can be done about an object that is there; null when something can. */
@@ -201,14 +196,13 @@ function replacement(wanted: KubeObject, { uid, resourceVersion, carried }: Seen
  * Parts of the cell that nothing asks for any more. Judged by revision, so a newer one's stay; the same one's may go, as
  * the platform's defaults change a goal without a revision of the job.
  */
-function planPruning(input: PlanInput, place: CellPlace, wanted: readonly KubeObject[]): Action[] {
+function planPruning(input: PlanInput, place: CellPlace, wanted: readonly Wanted[]): Action[] {
   const { goal, storeId, observed } = input;
-  const kept = wanted.map(keyOf);
   // A namespace of its own is the job's, with all that is in it; among others only our names are.
   const isInPlace = ({ namespace, name }: SeenObject): boolean =>
     namespace === place.namespace && (place.tier === 'namespace' || name === place.name);
   return observed.objects
-    .filter((found) => isInPlace(found) && !kept.some((key) => isAt(key, found)))
+    .filter((found) => isInPlace(found) && !wanted.some(({ key }) => isAt(key, found)))
     .filter((found) => ownership(found, storeId, goal.job.id) === 'ours' && !found.isTerminating)
     .filter(({ revision }) => revision !== null && Number(revision) <= goal.revision)
     .map(({ kind, namespace, name, uid, resourceVersion }) => ({

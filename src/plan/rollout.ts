@@ -1,5 +1,5 @@
 import { isMap } from '../job/canonical.ts';
-import { type KubeObject, keyOf, type ObjectMeta } from './objects.ts';
+import type { ObjectKey, ObjectMeta } from './objects.ts';
 import { type CellObservation, seenAt } from './observation.ts';
 
 /** How far a Deployment's workers have come. */
@@ -37,10 +37,9 @@ export function rolloutOf(deployment: { readonly metadata: ObjectMeta; readonly 
   };
 }
 
-/** What the workers still lack, as a sentence; null when nothing. */
-export function rolloutWait(observed: CellObservation, wanted: readonly KubeObject[]): string | null {
-  const deployment = wanted.find((object) => object.kind === 'Deployment');
-  const rollout = deployment && seenAt(observed.objects, keyOf(deployment))?.rollout;
+/** What a Deployment's workers still lack, as a sentence; null when nothing. */
+export function rolloutWait(observed: CellObservation, deployment: ObjectKey): string | null {
+  const rollout = seenAt(observed.objects, deployment)?.rollout;
   if (!rollout || rollout.done) return null;
   return `${rollout.ready} of ${rollout.desired} workers are ready, ${rollout.updated} run the newest template`;
 }
