@@ -1,4 +1,4 @@
-import { type KubeObject, keyOf, type ObjectKey, type ObservedObject, shortKey } from './objects.ts';
+import { type CellKind, type KubeObject, keyOf, type ObjectKey, type ObservedObject, shortKey } from './objects.ts';
 
 /**
  * What a plan is made of: plain data. The same value feeds apply, `diff`, events, the audit trail and golden tests.
@@ -28,6 +28,29 @@ export type ClusterAction =
       readonly resourceVersion: string | null;
       readonly why: string;
     };
+
+/** What bounds workers and the workers themselves: see {@link inSteps}. */
+const SIDE_BY_SIDE: ReadonlySet<CellKind> = new Set(['ResourceQuota', 'LimitRange', 'Deployment']);
+
+/**
+ * Writes in the steps in which they are made: those of one step side by side, begun in their order.
+ *
+ * Where an edit changes workers and with them their quota and limits, people wait for the workers. The bounds stand all
+ * the while, the former ones or the new ones, and only hold back pods that are still to be made; so their replacements and
+ * the workers' need not wait for each other. Everything else is alone: what is not there yet is made before what stands
+ * behind it, and what lets traffic in or out changes before the workers do.
+ */
+export function inSteps(writes: readonly ClusterAction[]): ClusterAction[][] {
+  const steps: ClusterAction[][] = [];
+  const isBeside = (action: ClusterAction | undefined): boolean =>
+    action?.do === 'replace' && SIDE_BY_SIDE.has(action.object.kind);
+  for (const action of writes) {
+    const step = steps.at(-1);
+    if (step && isBeside(action) && isBeside(step[0])) step.push(action);
+    else steps.push([action]);
+  }
+  return steps;
+}
 
 export type WaitReason =
   | 'WorkersStarting'

@@ -6,7 +6,7 @@ import type { ChangeReader, Cursor, GoalReader, StatusStore } from '../ports/sto
 
 /** Changes are read this often whatever the hints said; a lost hint costs at most this (faults.md row 9: ≤ 30 s). */
 export const POLL_EVERY_MS = 5_000;
-/** Goals asked for within this time are read by one query. */
+/** While goals are being read, those asked for within this time are read by one query; otherwise nobody waits. */
 const BATCH_WINDOW_MS = 2;
 
 /** A job's goal, and what was last stored of it. */
@@ -42,6 +42,7 @@ export class GoalFeed {
   #again = false;
   #lagMs = 0;
   #batch = new Map<JobId, Waiter[]>();
+  #reading = 0;
   /** What was read since the last poll: a change that a hint told of is no news when the poll finds it. */
   #loaded = new Map<JobId, Revision>();
 
@@ -87,7 +88,7 @@ export class GoalFeed {
   /** null for an id that the store never gave. Calls at about the same time share their queries. @throws StoreError */
   load(id: JobId): Promise<LoadedJob | null> {
     return new Promise((resolve, reject) => {
-      if (this.#batch.size === 0) setTimeout(() => void this.#flush(), BATCH_WINDOW_MS);
+      if (this.#batch.size === 0) this.#flushSoon();
       this.#batch.set(id, [...(this.#batch.get(id) ?? []), { resolve, reject }]);
     });
   }
@@ -128,9 +129,16 @@ export class GoalFeed {
     this.#lagMs = changes.lagMs;
   }
 
+  #flushSoon(): void {
+    const flush = () => void this.#flush();
+    if (this.#reading === 0) setImmediate(flush);
+    else setTimeout(flush, BATCH_WINDOW_MS);
+  }
+
   async #flush(): Promise<void> {
     const batch = this.#batch;
     this.#batch = new Map();
+    this.#reading += 1;
     try {
       const ids = [...batch.keys()];
       const [goals, stored] = await Promise.all([this.#reader.goals(ids), this.#reader.statuses(ids)]);
@@ -140,6 +148,8 @@ export class GoalFeed {
       for (const [id, waiters] of batch) for (const { resolve } of waiters) resolve(jobs.get(id) ?? null);
     } catch (error) {
       for (const waiters of batch.values()) for (const { reject } of waiters) reject(error);
+    } finally {
+      this.#reading -= 1;
     }
   }
 }

@@ -2,17 +2,18 @@ import { canonicalJson } from '../job/canonical.ts';
 import type { Goal } from '../job/goal.ts';
 import type { ClusterId, StoreId } from '../job/ids.ts';
 import type { FieldKeeper, JobStatus } from '../job/status.ts';
-import { type Action, actionKey, type ClusterAction, isClusterAction, removesCell } from '../plan/actions.ts';
+import { type Action, actionKey, type ClusterAction, inSteps, isClusterAction, removesCell } from '../plan/actions.ts';
 import { cellNamespace } from '../plan/names.ts';
 import { keyText, type ObjectKey, type ObservedObject, ownership } from '../plan/objects.ts';
 import { type CellObservation, isAt, type SeenObject, seenAt } from '../plan/observation.ts';
 import { type Braked, type Capabilities, plan } from '../plan/plan.ts';
 import { readObject, seenObject } from '../plan/seen.ts';
-import { type StatusInput, status } from '../plan/status.ts';
+import { status } from '../plan/status.ts';
 import { type ActionExecutor, type CellAddress, ClusterError } from '../ports/cluster.ts';
 import type { Fence } from '../ports/shards.ts';
 import { NO_TURN, type Turn } from '../ports/signals.ts';
 import type { BrakeVerdict, JobEvent } from '../ports/store.ts';
+import { described } from './failures.ts';
 import { transitions, writeEvents } from './turn-events.ts';
 
 /** A plan that acts may bring up new work (an object met at our name); more rounds than this are another try's. */
@@ -172,22 +173,36 @@ function observe(input: ReconcileInput, { met, read }: Progress): CellObservatio
   return { ...observed, objects: [...others, ...shown] };
 }
 
-/** In order, and no further than the first that fails. @returns whether planning again makes sense */
+/** Step by step, and no further than the first in which a write fails. @returns whether planning again makes sense */
 async function applyAll(input: ReconcileInput, writes: readonly ClusterAction[], progress: Progress): Promise<boolean> {
-  for (const action of writes) {
+  for (const step of inSteps(writes)) {
     const fence = input.fence();
     if (!fence) return false;
     progress.fence = fence;
-    try {
-      await applyOne(input, action, fence, progress);
-    } catch (error) {
-      if (!(error instanceof ClusterError)) throw error;
-      if (error.kind === 'conflict' || error.kind === 'gone') return refresh(input, action, progress, error);
-      progress.failure = error;
-      return false;
+    const before = progress.writes.length;
+    const outcomes = await Promise.allSettled(step.map((action) => applyOne(input, action, fence, progress)));
+    // Told in the order of the plan, whichever was answered first.
+    const done = progress.writes.splice(before);
+    progress.writes.push(...step.filter((action) => done.includes(action)));
+    for (const [index, outcome] of outcomes.entries()) {
+      const action = step[index];
+      if (outcome.status === 'rejected' && action) return failed(input, action, progress, outcome.reason);
     }
   }
   return true;
+}
+
+/** @returns whether planning again makes sense */
+async function failed(
+  input: ReconcileInput,
+  action: ClusterAction,
+  progress: Progress,
+  error: unknown,
+): Promise<boolean> {
+  if (!(error instanceof ClusterError)) throw error;
+  if (error.kind === 'conflict' || error.kind === 'gone') return refresh(input, action, progress, error);
+  progress.failure = error;
+  return false;
 }
 
 async function applyOne(input: ReconcileInput, action: ClusterAction, fence: Fence, progress: Progress): Promise<void> {
@@ -272,34 +287,6 @@ function conclude(input: ReconcileInput, actions: readonly Action[], progress: P
     connectionError: connection ? failure : null,
     refused: failure?.kind === 'fenced' ? progress.fence : null,
     braked: progress.braked !== null,
-  };
-}
-
-/** What only a person, or a change from outside, can mend. */
-const NEEDS_A_PERSON: ReadonlySet<ClusterError['kind']> = new Set(['invalid', 'forbidden', 'fenced', 'unauthorized']);
-
-const FAILURE_REASONS: Record<ClusterError['kind'], string> = {
-  conflict: 'Conflict',
-  gone: 'ObjectGone',
-  terminating: 'NamespaceTerminating',
-  invalid: 'ObjectRefused',
-  forbidden: 'Forbidden',
-  fenced: 'ObjectRefused',
-  unfenced: 'FenceMissing',
-  unauthorized: 'Unauthorized',
-  throttled: 'Throttled',
-  unavailable: 'ClusterUnavailable',
-};
-
-function described(failure: ClusterError, missingNamespace: string | null): StatusInput['failure'] {
-  if (missingNamespace !== null) {
-    const message = `tier shared needs the tenant's namespace ${missingNamespace}, which is not there; make it with: kubectl create namespace ${missingNamespace}`;
-    return { reason: 'NamespaceMissing', message, passing: false };
-  }
-  return {
-    reason: FAILURE_REASONS[failure.kind],
-    message: failure.message,
-    passing: !NEEDS_A_PERSON.has(failure.kind),
   };
 }
 
