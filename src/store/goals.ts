@@ -41,7 +41,7 @@ const REVISION = `r.revision, r.content, r.content_hash, r.author, r.source, r.r
 const HEAD = 'h.job_id, h.tenant, h.name, h.revision as head, h.kept_until';
 
 /**
- * A statement that reads jobs whole: a row for each layer's newest revision, and one for each platform scope that
+ * A statement that reads jobs whole, as bulkhead.goals_of() does for given ids: a row for each layer's newest revision, and one for each platform scope that
  * concerns them. In rows of their own, so that a platform's content comes once and not with each of its jobs.
  * @param jobs a query with the columns of bulkhead.goal_head, tenant and name of bulkhead.job, and kept_until
  * @param tenants a query with the tenants whose platform scopes are wanted
@@ -107,13 +107,14 @@ export function toGoal(stored: StoredJob, platforms: StoredGoals['platforms']): 
   return { job: stored.job, revision: stored.head, layers, platform, content: effectiveGoal(layers, platform) };
 }
 
-/** @param where of goal_head h and job j */
-async function read(sql: Sql, where: string, values: readonly unknown[]): Promise<Goal[]> {
-  const jobs = `select h.*, j.tenant, j.name, null::timestamptz as kept_until
-    from bulkhead.goal_head h join bulkhead.job j on j.id = h.job_id where ${where}`;
-  const stored = assemble(await sql.query<GoalRow>(goalsStatement(jobs), values));
+/** @param ids an array of the ids of jobs, in SQL */
+async function read(sql: Sql, ids: string, values: readonly unknown[]): Promise<Goal[]> {
+  const stored = assemble(await sql.query<GoalRow>(`select * from bulkhead.goals_of(${ids})`, values));
   return stored.jobs.map((job) => toGoal(job, stored.platforms));
 }
+
+/** @param where of job j */
+const idsOf = (where: string): string => `array(select j.id from bulkhead.job j where ${where})`;
 
 /** Every job but the removed ones whose cell was seen to be gone. */
 export async function heads(sql: Sql, shards?: readonly Shard[]): Promise<Head[]> {
@@ -130,7 +131,7 @@ export async function heads(sql: Sql, shards?: readonly Shard[]): Promise<Head[]
 }
 
 export async function goals(sql: Sql, ids: readonly JobId[]): Promise<Goal[]> {
-  return await read(sql, 'h.job_id = any($1::uuid[])', [ids]);
+  return await read(sql, '$1::uuid[]', [ids]);
 }
 
 /** Byte by byte, so that the order is the same everywhere; names are ASCII. */
@@ -140,14 +141,14 @@ const byName = (a: Goal, b: Goal): number => {
 };
 
 export async function list(sql: Sql, filter: { readonly tenant?: string } = {}): Promise<Goal[]> {
-  const found = await read(sql, 'j.removed_at is null and ($1::text is null or j.tenant = $1)', [
-    filter.tenant ?? null,
-  ]);
+  const ids = idsOf('j.removed_at is null and ($1::text is null or j.tenant = $1)');
+  const found = await read(sql, ids, [filter.tenant ?? null]);
   return found.sort(byName);
 }
 
 export async function find(sql: Sql, job: JobName): Promise<Goal | null> {
-  const [goal] = await read(sql, 'j.removed_at is null and j.tenant = $1 and j.name = $2', [job.tenant, job.name]);
+  const ids = idsOf('j.removed_at is null and j.tenant = $1 and j.name = $2');
+  const [goal] = await read(sql, ids, [job.tenant, job.name]);
   return goal ?? null;
 }
 

@@ -43,6 +43,7 @@ const SEQUENCES: Rights = { event_id: ['USAGE'] };
 /** By name with the types of their arguments. */
 const FUNCTIONS = [
   'changed_since(xid8)',
+  'goals_of(uuid[])',
   'scaler_layer(uuid, integer, timestamptz)',
   'system_identifier()',
   'timeline()',

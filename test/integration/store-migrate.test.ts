@@ -426,7 +426,8 @@ describe('an upgrade from version 2', () => {
   it('leaves every revision as it was: nobody took over; and a Bulkhead of version 2 works on', async () => {
     const { adminUrl, url, appRole } = await emptyDatabase();
     const known = await readMigrations();
-    await migrate(adminUrl, { known: known.slice(0, 2), appRole });
+    // Without the role, whose rights are those that this version needs.
+    await migrate(adminUrl, { known: known.slice(0, 2) });
     await sql(adminUrl, VERSION_2);
     await rejectsWith(open(adminUrl), 'configuration', /run "bulkhead migrate"/);
     assert.deepEqual((await migrate(adminUrl, { appRole }))[0], '0003_take_over.sql');
