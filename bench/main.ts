@@ -22,7 +22,7 @@ function bench(
     program
       .command(name)
       .description(description)
-      .option('--save', 'keep the result in bench/results')
+      .option('--save [name]', 'keep the result in bench/results, under the benchmark’s name or another')
       // What the options of a command are is said where it is made, and known to the benchmark alone.
       .action(async (options: FinishOptions) => finish(await (await load())(options as never), options))
   );
@@ -59,10 +59,16 @@ sized(
 )
   .addOption(new Option('--sizes <list>', 'numbers of jobs, one after the other').argParser(numbers))
   .addOption(new Option('--pairs <n>', 'turns of each contestant, by default 3').argParser(positive))
-  .addOption(new Option('--only <names>', 'of bulkhead, replay, tuned, defaults, kopf').argParser(list))
+  .addOption(new Option('--only <names>', 'of bulkhead, replay, transport, tuned, defaults, kopf').argParser(list))
   .addOption(new Option('--tier <tier>', 'how isolated the jobs are').choices(['namespace', 'shared']))
   .addOption(new Option('--concurrency <n>', 'of the replay; otherwise the best of several').argParser(positive))
   .option('--ready', 'until all workers are ready, on nodes that kwok plays');
+
+sized(
+  'profile',
+  'where the time of a rebuild goes, in the operator and in the API server; flame graphs with --save',
+  async () => (await import('./profile/index.ts')).profile,
+);
 
 sized(
   'memory',

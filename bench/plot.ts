@@ -26,7 +26,7 @@ export interface LineChart extends Common {
   readonly logX?: boolean;
 }
 
-const escaped = (text: string): string =>
+export const escaped = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
 
 const text = (x: number, y: number, content: string, more = ''): string =>

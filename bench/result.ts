@@ -44,8 +44,8 @@ async function versions(): Promise<Record<string, unknown>> {
 }
 
 export interface FinishOptions {
-  /** Whether to keep it in bench/results, where the README's figures come from. */
-  readonly save?: boolean;
+  /** Whether to keep it in bench/results, where the README's figures come from: true, or under which name. */
+  readonly save?: boolean | string;
 }
 
 /** Prints the last line and ends the process: 1 where the target is missed. */
@@ -59,9 +59,10 @@ export async function finish({ plot, ...result }: BenchResult, { save = false }:
   };
   if (save) {
     await mkdir(RESULTS, { recursive: true });
-    await writeFile(join(RESULTS, `${result.bench}.json`), `${JSON.stringify(whole, null, 2)}\n`);
-    if (plot) await writeFile(join(RESULTS, `${result.bench}.svg`), plot);
-    note(`Saved as bench/results/${result.bench}.json${plot ? ' and .svg' : ''}`);
+    const name = save === true ? result.bench : save;
+    await writeFile(join(RESULTS, `${name}.json`), `${JSON.stringify(whole, null, 2)}\n`);
+    if (plot) await writeFile(join(RESULTS, `${name}.svg`), plot);
+    note(`Saved as bench/results/${name}.json${plot ? ' and .svg' : ''}`);
   }
   process.stdout.write(`${JSON.stringify(whole)}\n`);
   process.exit(result.met ? 0 : 1);

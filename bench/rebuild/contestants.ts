@@ -22,7 +22,7 @@ import {
 } from '../lab/index.ts';
 import { operatorBinary } from '../yardsticks/build.ts';
 import { ReadyWatch } from './ready.ts';
-import { requestFile, sendAll, sendFile } from './replay.ts';
+import { requestFile, type Sender, sendAll, sendFile } from './replay.ts';
 import { type Task, type Turn, turnOf } from './turn.ts';
 
 /** Who rebuilds, each on an empty cluster and from the start of its process. */
@@ -64,8 +64,8 @@ export async function bulkheadTurn(task: Task, postgres: BenchPostgres): Promise
 /** Its memory goes with it: whoever is measured next must not wait for it. */
 const killed = (process: OperatorProcess) => ({ process, [Symbol.asyncDispose]: () => process.kill() });
 
-/** The Go load client with the same bodies ready-made. */
-export async function replayTurn(task: Task, concurrency: number): Promise<Turn> {
+/** The same bodies ready-made, sent by the load client in Go or by Bulkhead's own transport. */
+export async function replayTurn(task: Task, concurrency: number, sender: Sender): Promise<Turn> {
   const { lab, jobs, tier } = task;
   await prepare(task);
   const cells = await fencedCells(task);
@@ -74,7 +74,7 @@ export async function replayTurn(task: Task, concurrency: number): Promise<Turn>
   await using tail = await AuditTail.from(lab.cluster.auditLogPath);
   const cpu = await CpuMeter.start(lab);
   const startedAtMs = wallClockMs();
-  const report = await sendFile(lab, 'replay', file.path, concurrency);
+  const report = await sendFile(lab, 'replay', file.path, concurrency, sender);
   const used = { ...cpu.used(), client: report.cpuSeconds };
   const requests = await tail.untilCreated(userOf('replay'), jobs * OBJECTS_A_JOB[tier], { stallMs: STALL_MS });
   const readyAtMs = await ready?.all();

@@ -5,9 +5,10 @@ import type { BenchResult } from '../result.ts';
 import { medianRatio, quantile, type Ratio, ratioText, rounded, type Verdict, verdictAtLeast } from '../statistics.ts';
 import { kopfCommand } from '../yardsticks/build.ts';
 import { bulkheadTurn, controllerRuntime, operatorTurn, replayTurn } from './contestants.ts';
+import { byTransport, inGo } from './replay.ts';
 import { figuresOf, type Task, type Turn } from './turn.ts';
 
-const NAMES = ['bulkhead', 'replay', 'tuned', 'defaults', 'kopf'] as const;
+const NAMES = ['bulkhead', 'replay', 'transport', 'tuned', 'defaults', 'kopf'] as const;
 type Name = (typeof NAMES)[number];
 
 export interface RebuildOptions {
@@ -47,7 +48,7 @@ async function bestConcurrency(lab: Lab, options: RebuildOptions, jobs: number):
   for (const concurrency of CONCURRENCIES) {
     await lab.wipe();
     const task = taskOf(lab, options, Math.min(jobs, SWEEP_JOBS));
-    tried.push({ concurrency, rate: (await replayTurn(task, concurrency)).writesPerSecond });
+    tried.push({ concurrency, rate: (await replayTurn(task, concurrency, await inGo())).writesPerSecond });
   }
   process.stdout.write(
     `replay, requests at once: ${tried.map(({ concurrency, rate }) => `${concurrency}: ${rate.toFixed(0)}/s`).join(', ')}\n`,
@@ -86,7 +87,8 @@ async function measure(
   const small = { ...task, jobs: Math.min(KOPF_JOBS, jobs) };
   const all: Record<Name, () => Promise<Turn>> = {
     bulkhead: () => bulkheadTurn(task, postgres),
-    replay: () => replayTurn(task, concurrency),
+    replay: async () => replayTurn(task, concurrency, await inGo()),
+    transport: async () => replayTurn(task, concurrency, await byTransport()),
     tuned: () => controllerRuntime(task, '--tuned'),
     defaults: () => controllerRuntime(task),
     kopf: async () => operatorTurn(small, 'kopf', await kopfCommand(lab.kubeconfigOf('kopf'))),

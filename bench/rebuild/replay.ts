@@ -20,6 +20,16 @@ export type ReplayReport = z.infer<typeof reportSchema>;
 
 const STALLED_MS = 900_000;
 
+/** A program that sends the lines of a file, without its arguments. */
+export type Sender = readonly [string, ...string[]];
+
+/** The load client in Go. */
+export const inGo = async (): Promise<Sender> => [await replayBinary()];
+/** Bulkhead's own transport, in Node. */
+export const byTransport = async (): Promise<Sender> => [process.execPath, TRANSPORT];
+
+const TRANSPORT = join(import.meta.dirname, '../yardsticks/transport.ts');
+
 /**
  * Sends requests by the Go load client, as one of the lab's accounts.
  * @throws Error when the API server refused any, other than by 429
@@ -52,10 +62,19 @@ export async function sendFile(
   account: Contestant,
   path: string,
   concurrency: number,
+  sender?: Sender,
 ): Promise<ReplayReport> {
-  const binary = await replayBinary();
-  const args = ['--kubeconfig', lab.kubeconfigOf(account), '--requests', path, '--concurrency', String(concurrency)];
-  const printed = await run(binary, args, { timeout: STALLED_MS });
+  const [program, ...before] = sender ?? (await inGo());
+  const args = [
+    ...before,
+    '--kubeconfig',
+    lab.kubeconfigOf(account),
+    '--requests',
+    path,
+    '--concurrency',
+    String(concurrency),
+  ];
+  const printed = await run(program, args, { timeout: STALLED_MS });
   const report = reportSchema.parse(JSON.parse(printed.split('\n').at(-1) ?? ''));
   const refused = Object.keys(report.errors ?? {}).filter((code) => code !== '429');
   if (refused.length > 0) {

@@ -24,6 +24,7 @@ const BENCHES: readonly (readonly string[])[] = [
   ['takeover'],
   ['scale-out'],
   ['soak'],
+  ['profile'],
 ];
 
 for (const [name = '', ...options] of BENCHES) {
