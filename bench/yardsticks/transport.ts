@@ -33,10 +33,10 @@ async function callsByKey(path: string): Promise<Call[][]> {
 const { values } = parseArgs({
   options: { kubeconfig: { type: 'string' }, requests: { type: 'string' }, concurrency: { type: 'string' } },
 });
-const { kubeconfig, requests = '' } = values;
+const { kubeconfig = null, requests = '' } = values;
 const concurrency = Number(values.concurrency);
 const keys = await callsByKey(requests);
-const transport = new Transport(await readTarget({ kubeconfig, context: undefined }));
+const transport = new Transport(await readTarget({ kubeconfig, context: null }));
 const errors: Record<string, number> = {};
 let [writes, next, firstError] = [0, 0, null as string | null];
 
