@@ -34,8 +34,8 @@ const GATHER_MS = 50;
 /** Or as soon as so much of it has come. */
 const GATHER_BYTES = 8_192;
 
-/** JSON lines, in the background and many at once. At rest nothing ticks. */
-function gathered(fd: number): pino.DestinationStream {
+/** JSON lines, in the background and many at once; `flush` writes what there is at once. At rest nothing ticks. */
+function gathered(fd: number): pino.DestinationStream & { readonly flush: () => void } {
   const file = pino.destination({ dest: fd, sync: false, minLength: GATHER_BYTES });
   let isDue = false;
   const flush = () => {
@@ -48,6 +48,7 @@ function gathered(fd: number): pino.DestinationStream {
       if (!isDue) setTimeout(flush, GATHER_MS).unref();
       isDue = true;
     },
+    flush: () => file.flushSync(),
   };
 }
 

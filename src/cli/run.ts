@@ -142,6 +142,8 @@ export async function run(context: Context, options: RunOptions): Promise<void> 
     watch.stop();
     await tracing?.stop();
     release();
+    // Before anything else is said on stderr.
+    log.flush();
   }
   log.info({}, 'stopped');
 }
