@@ -1,9 +1,11 @@
+import { readFileSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { KUBERNETES_VERSION } from '../test/cluster/localkube.ts';
 import { note } from '../test/cluster/progress.ts';
+import { rounded } from './statistics.ts';
 
 /** What every benchmark says in the end, as one JSON object on the last line. */
 export interface BenchResult {
@@ -21,6 +23,25 @@ export interface BenchResult {
 const RESULTS = join(import.meta.dirname, 'results');
 /** Before anything was measured: what else this machine was busy with. */
 const LOAD_BEFORE = loadavg()[0] ?? Number.NaN;
+
+/** Processor time of the whole machine, in ticks of /proc/stat (Linux, see proc(5)). */
+function ticks(): { readonly wanted: number; readonly stolen: number } {
+  const [user, nice, system, , , irq, softirq, stolen] = (
+    /^cpu +(.*)$/m.exec(readFileSync('/proc/stat', 'utf8'))?.[1] ?? ''
+  )
+    .split(' ')
+    .map(Number);
+  const wanted = [user, nice, system, irq, softirq, stolen].reduce<number>((sum, each) => sum + (each ?? 0), 0);
+  return { wanted, stolen: stolen ?? 0 };
+}
+
+const TICKS_BEFORE = ticks();
+
+/** Of the processor time that was wanted meanwhile, how much the machine's host gave to others: more than a little of it spoils a run. */
+function stolenShare(): number {
+  const now = ticks();
+  return rounded((now.stolen - TICKS_BEFORE.stolen) / Math.max(1, now.wanted - TICKS_BEFORE.wanted));
+}
 
 /** What it was measured on. */
 export const machine = (): Record<string, unknown> => ({
@@ -54,7 +75,11 @@ export async function finish({ plot, ...result }: BenchResult, { save = false }:
     ...result,
     machine: machine(),
     versions: await versions(),
-    noise: { loadBefore: LOAD_BEFORE, ...(typeof result.noise === 'object' ? result.noise : {}) },
+    noise: {
+      loadBefore: LOAD_BEFORE,
+      stolenShare: stolenShare(),
+      ...(typeof result.noise === 'object' ? result.noise : {}),
+    },
     measuredAt: new Date().toISOString(),
   };
   if (save) {
