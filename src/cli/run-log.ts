@@ -29,7 +29,7 @@ export function humanLine(json: string, paint: (style: Style, text: string) => s
   return `${clock} ${label} ${printable(String(msg ?? ''))}${paint('gray', details.join(''))}\n`;
 }
 
-/** What comes within this time goes out by one system call: one for each line is a sixth of a rebuild's CPU. */
+/** What comes within this time goes out by one system call: one for each line is a tenth of a rebuild's CPU. */
 const GATHER_MS = 50;
 /** Or as soon as so much of it has come. */
 const GATHER_BYTES = 8_192;
