@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -50,13 +50,14 @@ const OPERATOR_PARTS: Readonly<Record<string, RegExp>> = {
 
 /** The API server's, by what stands above all else in a request. */
 const SERVER_PARTS: Readonly<Record<string, RegExp>> = {
-  'admission policies': /validating\.\(\*Plugin\)|validating\.\(\*dispatcher\)/,
-  'managed fields': /managedfields/,
-  'watches: answering them': /handleWatch|WatchServer|\(\*watchEncoder\)/,
-  'etcd client': /grpc|etcd3/,
-  'HTTP and TLS': /http2\.|net\/http\.|http\.\(\*conn\)|tls\.\(/,
+  'admission policies': /validating\.\(\*(Plugin|dispatcher)\)/,
+  'managed fields': /FieldManager|managedFields|^typed\.|^fieldpath\./,
+  'answering watches': /handleWatch|WatchServer|\(\*watchEncoder\)/,
+  'etcd client': /^etcd3\.|^clientv3\.|^grpc\.|^transport\.\(\*http2Client\)/,
+  'JSON of requests and answers': /^json\.|\(\*codec\)/,
+  'audit log': /^audit\.|^log\.\(\*backend\)/,
   'garbage collection': /gcBgMarkWorker|gcAssist|bgsweep/,
-  audit: /audit/,
+  'HTTP and TLS': /^http2\.|^tls\.\(|^http\.\(\*(conn|response|body)\)/,
 };
 
 function partsOf(stacks: readonly Stack[], parts: Readonly<Record<string, RegExp>>, nearest: boolean) {
@@ -130,6 +131,7 @@ export async function profile({ jobs = JOBS, quick = false, save = false }: Prof
     process.stdout.write(table('operator', operatorParts) + table('API server', serverParts));
     if (save !== false) {
       const title = (of: string) => `${of} while Bulkhead rebuilds ${count} jobs: processor time`;
+      await mkdir(FOLDER, { recursive: true });
       await writeFile(join(FOLDER, 'operator.svg'), flameGraph(title('The operator'), 'ms', operator));
       await writeFile(join(FOLDER, 'api-server.svg'), flameGraph(title('The API server'), 'ms', server));
       note('Saved as docs/profiles/operator.svg and api-server.svg');
