@@ -72,6 +72,7 @@ export function flameGraph(title: string, unit: string, stacks: readonly Stack[]
   draw(root, 0, 0);
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}">`,
+    `<title>${escaped(title)}</title>`,
     `<style>${STYLE}</style><text class="title" x="4" y="22">${escaped(title)}</text>`,
     ...parts,
     '</svg>\n',
