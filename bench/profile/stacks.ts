@@ -72,10 +72,3 @@ export function goStacks(text: string): Stack[] {
 
 /** `k8s.io/apiserver/pkg/admission/plugin/cel.newActivation` → `cel.newActivation` */
 const shortGo = (name: string): string => name.replace(/^.*\/(?=[^/]*$)/, '');
-
-/** How much of it was spent anywhere under a frame that `is` one of them. */
-export const shareOf = (stacks: readonly Stack[], is: (frame: string) => boolean): number => {
-  const all = stacks.reduce((sum, { value }) => sum + value, 0);
-  const under = stacks.filter(({ frames }) => frames.some(is)).reduce((sum, { value }) => sum + value, 0);
-  return all === 0 ? Number.NaN : under / all;
-};

@@ -97,7 +97,7 @@ async function stopAndContinue(
   );
   const cells = await cellsOf(api, store.storeId);
   await untilEven(superuserUrl, others);
-  const confirmedMs = performance.now() - stoppedAt;
+  const confirmedAt = performance.now();
   const current = new Map((await ownerships(superuserUrl)).map(({ shard, n }) => [shard, n]));
   const untouched = mine.slice(EDITS + DELETES + RECORDS).slice(0, PROBES);
   const inCluster = await probeCluster(api, store, fences, untouched);
@@ -112,10 +112,11 @@ async function stopAndContinue(
     return held.writes.every(({ status }) => status !== null) && held.sql.every(({ stored }) => stored !== null);
   });
   await sleep(TRY_MS);
-  // Whatever it sent, held or not, under an epoch that was over when it arrived.
+  // Whatever it sent, held or not, under an epoch that was over when it arrived: what was on its way when it was stopped
+  // arrives at once, under an epoch that was still good.
   const isStale = (write: ApiWrite): boolean => {
     const stamp = stampOf(write);
-    return stamp !== null && write.atMs > stoppedAt && stamp.n < (current.get(stamp.shard) ?? 0);
+    return stamp !== null && write.atMs > confirmedAt && stamp.n < (current.get(stamp.shard) ?? 0);
   };
   const later = stale.api.writes.filter(
     (write) => isCellWrite(write) && isStale(write) && !held.writes.includes(write),
@@ -130,7 +131,7 @@ async function stopAndContinue(
   return {
     shards: owned.size,
     lostCells: restored.filter(({ id }) => cellsNow.get(id) !== cells.get(id)).length,
-    confirmedMs,
+    confirmedMs: confirmedAt - stoppedAt,
     healedMs,
     attempts,
     later: later.length,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { flameGraph } from '../../../bench/flame.ts';
-import { goStacks, nodeStacks, shareOf } from '../../../bench/profile/stacks.ts';
+import { goStacks, nodeStacks } from '../../../bench/profile/stacks.ts';
 
 const frame = (functionName: string, url = '') => ({ functionName, url });
 const PROFILE = {
@@ -27,10 +27,6 @@ test('a profile of Node becomes stacks from the root, each with its time; what w
   assert.deepEqual(
     nodeStacks(JSON.stringify(PROFILE), 2).map(({ value }) => value),
     [5, 4],
-  );
-  assert.equal(
-    shareOf(all, (name) => name.startsWith('turn')),
-    0.6,
   );
 });
 
