@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs';
 import { styleText } from 'node:util';
 import pino, { type Logger } from 'pino';
 import { printable } from '../job/problem.ts';
@@ -32,30 +33,54 @@ export function humanLine(json: string, paint: (style: Style, text: string) => s
 /** What comes within this time goes out by one system call: one for each line is a tenth of a rebuild's CPU. */
 const GATHER_MS = 50;
 /** Or as soon as so much of it has come. */
-const GATHER_BYTES = 8_192;
+const GATHER_CHARS = 8_192;
+/** So long the last lines wait for a reader that is slow. */
+const LAST_WORDS_LIMIT_MS = 200;
+const LOOK_AGAIN_MS = 5;
 
-/** JSON lines, in the background and many at once; `flush` writes what there is at once. At rest nothing ticks. */
+/** JSON lines, in the background and many at once; `flush` writes what waits, and an exit does so. At rest nothing ticks. */
 function gathered(fd: number): pino.DestinationStream & { readonly flush: () => void } {
-  const file = pino.destination({ dest: fd, sync: false, minLength: GATHER_BYTES });
-  let isDue = false;
-  const flush = () => {
-    isDue = false;
-    file.flush();
+  const file = pino.destination({ dest: fd, sync: false });
+  let waiting = '';
+  let timer: NodeJS.Timeout | null = null;
+  const take = (): string => {
+    const taken = waiting;
+    waiting = '';
+    if (timer) clearTimeout(timer);
+    timer = null;
+    return taken;
   };
+  const flush = () => writeNow(fd, take());
+  process.once('exit', flush);
   return {
     write: (line) => {
-      file.write(line);
-      if (!isDue) setTimeout(flush, GATHER_MS).unref();
-      isDue = true;
+      waiting += line;
+      if (waiting.length >= GATHER_CHARS) file.write(take());
+      else timer ??= setTimeout(() => file.write(take()), GATHER_MS).unref();
     },
-    flush: () => file.flushSync(),
+    flush,
   };
+}
+
+/** By hand, since SonicBoom's `flushSync` tries for ever where nobody reads any more. */
+function writeNow(fd: number, text: string): void {
+  let rest = Buffer.from(text);
+  const until = performance.now() + LAST_WORDS_LIMIT_MS;
+  while (rest.length > 0 && performance.now() < until) {
+    try {
+      rest = rest.subarray(writeSync(fd, rest));
+    } catch (error) {
+      // Whoever would be told has gone away.
+      if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) return;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOOK_AGAIN_MS);
+    }
+  }
 }
 
 /**
  * The operator's log, on stderr. JSON lines are written in the background, so that a rebuild, which tells of thousands
- * of writes, does not wait for each of them; pino writes the rest when the process exits, and only a SIGKILL loses a
- * moment.
+ * of writes, does not wait for each of them. What ends the process with no exit of its own (SIGKILL, out of memory) takes
+ * the last moment along.
  */
 export function operatorLog({ level, format = process.stderr.isTTY ? 'text' : 'json' }: LogOptions): Logger {
   const options: pino.LoggerOptions = {
