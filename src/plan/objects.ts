@@ -24,7 +24,7 @@ export interface KubeObject {
 
 /**
  * The kinds of a cell in the order in which they are made: walls before workers, so that no worker ever runs outside
- * its quota and network policy.
+ * its quota and network policy. For what replaces them see inSteps().
  */
 export const CELL_KINDS = {
   Namespace: { apiVersion: 'v1', resource: 'namespaces', namespaced: false },

@@ -13,7 +13,7 @@ import { type ActionExecutor, type CellAddress, ClusterError } from '../ports/cl
 import type { Fence } from '../ports/shards.ts';
 import { NO_TURN, type Turn } from '../ports/signals.ts';
 import type { BrakeVerdict, JobEvent } from '../ports/store.ts';
-import { described } from './failures.ts';
+import { clusterError, decisive, described, type FailedWrite } from './failures.ts';
 import { transitions, writeEvents } from './turn-events.ts';
 
 /** A plan that acts may bring up new work (an object met at our name); more rounds than this are another try's. */
@@ -77,7 +77,7 @@ export interface ReconcileResult {
 }
 
 interface Progress {
-  /** What the API server took, in order. */
+  /** What the API server took, in the order of the plan. */
   readonly writes: ClusterAction[];
   /** Objects met at our names that the watches do not show: not ours, or not ours any more. */
   readonly met: Map<string, SeenObject>;
@@ -184,25 +184,23 @@ async function applyAll(input: ReconcileInput, writes: readonly ClusterAction[],
     // Told in the order of the plan, whichever was answered first.
     const done = progress.writes.splice(before);
     progress.writes.push(...step.filter((action) => done.includes(action)));
-    for (const [index, outcome] of outcomes.entries()) {
-      const action = step[index];
-      if (outcome.status === 'rejected' && action) return failed(input, action, progress, outcome.reason);
-    }
+    const failures = step.flatMap((action, i): FailedWrite[] => {
+      const outcome = outcomes[i];
+      return outcome?.status === 'rejected' ? [{ action, error: clusterError(outcome.reason) }] : [];
+    });
+    if (failures.length > 0) return failed(input, failures, progress);
   }
   return true;
 }
 
 /** @returns whether planning again makes sense */
-async function failed(
-  input: ReconcileInput,
-  action: ClusterAction,
-  progress: Progress,
-  error: unknown,
-): Promise<boolean> {
-  if (!(error instanceof ClusterError)) throw error;
-  if (error.kind === 'conflict' || error.kind === 'gone') return refresh(input, action, progress, error);
-  progress.failure = error;
-  return false;
+async function failed(input: ReconcileInput, failures: readonly FailedWrite[], progress: Progress): Promise<boolean> {
+  progress.failure = decisive(failures);
+  if (progress.failure) return false;
+  for (const { action, error } of failures) {
+    if (!(await refresh(input, action, progress, error))) return false;
+  }
+  return true;
 }
 
 async function applyOne(input: ReconcileInput, action: ClusterAction, fence: Fence, progress: Progress): Promise<void> {

@@ -57,8 +57,8 @@ class JobTurn implements Turn {
   readonly #startedAt = performance.now();
   #goal: Goal | null = null;
   #writes = 0;
-  /** The last write that failed, for the lines that tell of its consequences. */
-  #failedAction: string | null = null;
+  /** The writes that failed, for the lines that tell of their consequences. */
+  readonly #failedActions = new Map<unknown, string>();
   #result: TurnResult = 'success';
   #error: unknown;
   #panicked = false;
@@ -109,7 +109,7 @@ class JobTurn implements Turn {
       return stored;
     } catch (error) {
       span?.end(error);
-      this.#failedAction = id;
+      this.#failedActions.set(error, id);
       const reason = error instanceof ClusterError ? error.kind : 'unexpected';
       metrics.writeFailed(action.do, reason);
       // Whether it matters shows at the end of the turn: a conflict is looked at again at once.
@@ -144,7 +144,8 @@ class JobTurn implements Turn {
   }
 
   #failureFields(failure: ClusterError): object {
-    return { ...(this.#failedAction !== null && { action: this.#failedAction }), ...errorFields(failure) };
+    const action = this.#failedActions.get(failure);
+    return { ...(action !== undefined && { action }), ...errorFields(failure) };
   }
 }
 

@@ -41,8 +41,9 @@ const REVISION = `r.revision, r.content, r.content_hash, r.author, r.source, r.r
 const HEAD = 'h.job_id, h.tenant, h.name, h.revision as head, h.kept_until';
 
 /**
- * A statement that reads jobs whole, as bulkhead.goals_of() does for given ids: a row for each layer's newest revision, and one for each platform scope that
- * concerns them. In rows of their own, so that a platform's content comes once and not with each of its jobs.
+ * A statement that reads jobs whole, as bulkhead.goals_of() does for given ids: a row for each layer's newest revision,
+ * and one for each platform scope that concerns them. In rows of their own, so that a platform's content comes once and
+ * not with each of its jobs.
  * @param jobs a query with the columns of bulkhead.goal_head, tenant and name of bulkhead.job, and kept_until
  * @param tenants a query with the tenants whose platform scopes are wanted
  */

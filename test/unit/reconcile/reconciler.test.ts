@@ -124,6 +124,32 @@ test("a 429's Retry-After is kept", async () => {
   assert.deepEqual((await turn(goal, cell)).next, { kind: 'retry', afterMs: 7_000 });
 });
 
+/** Of writes that are made side by side: the quota's, and the workers'. */
+const BESIDE = [
+  { quota: 'conflict', workers: 'throttled', next: 7_000, refused: false, tries: 1 },
+  { quota: 'throttled', workers: 'conflict', next: 7_000, refused: false, tries: 1 },
+  { quota: 'throttled', workers: 'fenced', next: 7_000, refused: true, tries: 1 },
+  { quota: 'conflict', workers: 'conflict', next: null, refused: false, tries: 2 },
+] as const;
+
+for (const { quota, workers, next, refused, tries } of BESIDE) {
+  test(`of two writes side by side that fail as ${quota} and ${workers} the graver failure decides, and neither is lost`, async () => {
+    const cell = runningCell(goal);
+    const error = (kind: ClusterErrorKind) => new ClusterError(kind, 'no', next === null ? {} : { retryAfterMs: next });
+    cell.failNext(error(quota), error(workers));
+    const result = await turn(
+      goalOf({ container: { image: 'app:1' }, workers: { replicas: 5 } }, { revision: 2 }),
+      cell,
+    );
+    assert.deepEqual([next !== null, result.refused !== null], [result.failure !== null, refused]);
+    if (next !== null) assert.deepEqual(result.next, { kind: 'retry', afterMs: next });
+    for (const kind of ['ResourceQuota', 'Deployment']) {
+      const sent = cell.calls.filter((call) => call.startsWith(`replace ${kind}/`));
+      assert.equal(sent.length, tries, `${kind}: ${cell.calls.join(', ')}`);
+    }
+  });
+}
+
 test('who does not own the work any more writes nothing', async () => {
   const cell = new FakeCluster();
   await turn(goal, cell, null, { fence: () => null });
