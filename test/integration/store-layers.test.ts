@@ -86,6 +86,22 @@ describe('layers above a job', () => {
     assert.equal((await specOf(job)).workers?.replicas, 3);
   });
 
+  it('are read the same by the function that knows ids and by the statement that asks in other ways', async () => {
+    const job = await newJob('app:1', 'twice');
+    await store.writePlatform(
+      { tenant: 'twice', content: { defaults: { workers: { replicas: 2 } }, limits: {} } },
+      ORIGIN,
+    );
+    for (const content of [scaler(3), oncall(5, new Date(Date.now() + 3_600_000)), TOMBSTONE]) await say(job, content);
+    const [byId] = await store.goals([job.id]);
+    assert.ok(byId);
+    assert.deepEqual((await store.findRemoved(job))?.goal, byId);
+    assert.ok(
+      byId.layers.scaler && byId.layers.oncall && byId.platform.tenant,
+      'there is something of each to compare',
+    );
+  });
+
   it('make no revision where they say what they said, each by its own rule', async () => {
     const job = await newJob();
     const until = new Date(Date.now() + 3_600_000);
