@@ -7,7 +7,7 @@ import { planMove, planRemoval } from './leaving.ts';
 import { type CellPlace, isReserved } from './names.ts';
 import { type KubeObject, keyText, type ObservedObject, ownership, shortKey } from './objects.ts';
 import { goalHash, isAt, type SeenObject, seenAt } from './observation.ts';
-import { rolloutWait } from './rollout.ts';
+import { passesAt, rolloutWait } from './rollout.ts';
 import { type Wanted, wantedCell } from './wanted.ts';
 
 export type { Braked, Capabilities, PlanInput } from './input.ts';
@@ -53,8 +53,11 @@ function planCell(input: PlanInput, spec: JobSpec): Action[] {
   const actions = [...writes, ...planPruning(input, place, wanted), ...relabels, ...blocks];
   if (actions.length > 0) return actions;
   const deployment = wanted.find(({ key }) => key.kind === 'Deployment')?.key;
-  const rollout = deployment ? rolloutWait(input.observed, deployment) : null;
-  if (rollout) return [wait(input, 'WorkersStarting', rollout)];
+  const rollout = deployment ? seenAt(input.observed.objects, deployment)?.rollout : null;
+  if (rollout && !rollout.done) {
+    const waiting = wait(input, 'WorkersStarting', rolloutWait(rollout));
+    return [{ ...waiting, until: passesAt(rollout.refused, input.now) ?? waiting.until }];
+  }
   const move = planMove(input, place);
   return move.length > 0 ? move : [{ do: 'noop', reason: 'Converged' }];
 }

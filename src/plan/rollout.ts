@@ -1,6 +1,18 @@
 import { isMap } from '../job/canonical.ts';
-import type { ObjectKey, ObjectMeta } from './objects.ts';
-import { type CellObservation, seenAt } from './observation.ts';
+import type { ObjectMeta } from './objects.ts';
+
+/**
+ * A quota or a limit that grows with its workers is in force a moment after both were written: until then the API server
+ * refuses pods, and the Deployment tries again by itself. Before this time is over that is nobody's trouble.
+ */
+const PASSING_MS = 5_000;
+
+export interface Refusal {
+  /** In the API server's words. */
+  readonly message: string;
+  /** By the cluster's clock, in whole seconds, as milliseconds since 1970; NaN where it does not say. */
+  readonly since: number;
+}
 
 /** How far a Deployment's workers have come. */
 export interface Rollout {
@@ -9,8 +21,8 @@ export interface Rollout {
   readonly updated: number;
   /** All workers run the newest template, all are available, and none of an older one is left. */
   readonly done: boolean;
-  /** Why the Deployment could not make pods, in the API server's words; null when it could. */
-  readonly refused: string | null;
+  /** Why the Deployment could not make pods; null when it could. */
+  readonly refused: Refusal | null;
   /** The Deployment controller gave up waiting for progress. */
   readonly stuck: boolean;
 }
@@ -32,14 +44,19 @@ export function rolloutOf(deployment: { readonly metadata: ObjectMeta; readonly 
       count(status.updatedReplicas) === desired &&
       count(status.availableReplicas) >= desired &&
       count(status.replicas) === desired,
-    refused: failure ? String(failure.message ?? '') : null,
+    refused: failure
+      ? { message: String(failure.message ?? ''), since: Date.parse(String(failure.lastTransitionTime ?? '')) }
+      : null,
     stuck: conditions.some(({ type, reason }) => type === 'Progressing' && reason === 'ProgressDeadlineExceeded'),
   };
 }
 
-/** What a Deployment's workers still lack, as a sentence; null when nothing. */
-export function rolloutWait(observed: CellObservation, deployment: ObjectKey): string | null {
-  const rollout = seenAt(observed.objects, deployment)?.rollout;
-  if (!rollout || rollout.done) return null;
-  return `${rollout.ready} of ${rollout.desired} workers are ready, ${rollout.updated} run the newest template`;
+/** When a refusal that may pass by itself is over or becomes trouble; null for one that has lasted, or is from the future. */
+export function passesAt(refused: Refusal | null, now: number): number | null {
+  const isFresh = refused !== null && refused.since <= now && now < refused.since + PASSING_MS;
+  return isFresh ? refused.since + PASSING_MS : null;
 }
+
+/** What workers still lack, as a sentence. */
+export const rolloutWait = ({ ready, desired, updated }: Rollout): string =>
+  `${ready} of ${desired} workers are ready, ${updated} run the newest template`;

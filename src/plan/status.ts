@@ -167,7 +167,7 @@ function judge(input: StatusInput, rollout: Rollout | null): Verdict {
   const { spec } = goal.content;
   const { namespace } = placeOf(input);
   const observed = { ...input.observed, pods: input.observed.pods.filter((pod) => pod.namespace === namespace) };
-  return judgeWorkers(cellTrouble(observed, rollout, spec), rollout, spec.suspended === true);
+  return judgeWorkers(cellTrouble(observed, rollout, spec, input.now), rollout, spec.suspended === true);
 }
 
 /** The cell works where it should be; what is left of it elsewhere still has to go. */

@@ -1,6 +1,6 @@
 import type { JobSpec } from '../job/spec.ts';
 import type { CellObservation, ObservedPod } from './observation.ts';
-import type { Rollout } from './rollout.ts';
+import { passesAt, type Rollout } from './rollout.ts';
 
 /** Why workers do not work, said so that a person can act on it. */
 export interface Trouble {
@@ -86,11 +86,17 @@ function podTrouble(pod: ObservedPod, spec: JobSpec): Trouble | null {
 }
 
 /** The first trouble in the order of the pods' names, so that the same observation always says the same. */
-export function cellTrouble(observed: CellObservation, rollout: Rollout | null, spec: JobSpec): Trouble | null {
+export function cellTrouble(
+  observed: CellObservation,
+  rollout: Rollout | null,
+  spec: JobSpec,
+  now: number,
+): Trouble | null {
   const pods = [...observed.pods].sort((a, b) => (a.name < b.name ? -1 : 1));
   for (const pod of pods) {
     const trouble = podTrouble(pod, spec);
     if (trouble) return trouble;
   }
-  return rollout?.refused ? { reason: 'PodsRefused', message: rollout.refused } : null;
+  const refused = rollout?.refused ?? null;
+  return refused && passesAt(refused, now) === null ? { reason: 'PodsRefused', message: refused.message } : null;
 }

@@ -154,3 +154,35 @@ test('of a cluster that may not be touched, readiness is unknown and said so', (
   assert.equal(summary(withheld), 'Waiting Ready=Unknown,Stalled=True ClusterChanged');
   assert.deepEqual(withheld.workers, known.workers);
 });
+
+const REFUSED_AT = Date.parse('2026-11-28T12:00:00Z');
+
+/** Pods of the grown Deployment are refused since then, by the cluster's clock. */
+function withRefusedPods(lastTransitionTime?: string): FakeCluster {
+  const cluster = withPod({});
+  const failure = { type: 'ReplicaFailure', status: 'True', message: 'exceeded quota', lastTransitionTime };
+  change(cluster, 'Deployment', (o) => ({ ...o, status: { conditions: [failure] } }));
+  return cluster;
+}
+
+const STARTING = 'Progressing Ready=False,Reconciling=True WorkersStarting';
+const REFUSED = 'Degraded Ready=False,Stalled=True PodsRefused';
+const REFUSALS: readonly (readonly [when: string, since: string | undefined, now: number, expected: string])[] = [
+  ['has just begun, as the quota grows behind its write', '2026-11-28T12:00:00Z', REFUSED_AT + 900, STARTING],
+  ['is about to be over', '2026-11-28T12:00:00Z', REFUSED_AT + 4_999, STARTING],
+  ['has lasted', '2026-11-28T12:00:00Z', REFUSED_AT + 5_000, REFUSED],
+  ['has lasted by a clock of ours that is behind', '2026-11-28T13:00:00Z', REFUSED_AT, REFUSED],
+  ['has no time', undefined, REFUSED_AT, REFUSED],
+];
+
+for (const [when, since, now, expected] of REFUSALS) {
+  test(`a refusal of pods that ${when} is ${expected.split(' ')[0]}`, () => {
+    assert.equal(summary(statusOf(goal, withRefusedPods(since), null, now)), expected);
+  });
+}
+
+test('a refusal of pods that may pass is looked at again when it has had its time', () => {
+  const observed = withRefusedPods('2026-11-28T12:00:00Z').observe(addressOf(goal));
+  const [action] = plan({ storeId: STORE, goal, observed, now: REFUSED_AT + 900 });
+  assert.equal(action?.do === 'wait' && action.until, REFUSED_AT + 5_000);
+});
