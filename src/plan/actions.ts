@@ -29,15 +29,15 @@ export type ClusterAction =
       readonly why: string;
     };
 
-/** What bounds workers and the workers themselves: see {@link inSteps}. */
+/** What bounds workers, and the workers themselves: see {@link inSteps}. */
 const SIDE_BY_SIDE: ReadonlySet<CellKind> = new Set(['ResourceQuota', 'LimitRange', 'Deployment']);
 
 /**
- * Writes in the steps in which they are made: those of one step side by side, begun in their order.
+ * Writes in the steps in which they are made: those of one step side by side, begun in its order.
  *
- * Where an edit changes workers and with them their quota and limits, people wait for the workers. The bounds stand all
- * the while, the former ones or the new ones, and only hold back pods that are still to be made; so their replacements and
- * the workers' need not wait for each other. Everything else is alone: what is not there yet is made before what stands
+ * Where an edit changes workers and with them their quota and limits, people wait for the workers, so these begin. The
+ * bounds stand all the while, the former ones or the new ones, and only hold back pods that are still to be made: for as
+ * long as a new bound takes to be in force, a Deployment that grew meets refusals, and tries again. Everything else is alone: what is not there yet is made before what stands
  * behind it, and what lets traffic in or out changes before the workers do.
  */
 export function inSteps(writes: readonly ClusterAction[]): ClusterAction[][] {
@@ -46,8 +46,9 @@ export function inSteps(writes: readonly ClusterAction[]): ClusterAction[][] {
     action?.do === 'replace' && SIDE_BY_SIDE.has(action.object.kind);
   for (const action of writes) {
     const step = steps.at(-1);
-    if (step && isBeside(action) && isBeside(step[0])) step.push(action);
-    else steps.push([action]);
+    if (!step || !isBeside(action) || !isBeside(step[0])) steps.push([action]);
+    else if (actionKey(action).kind === 'Deployment') step.unshift(action);
+    else step.push(action);
   }
   return steps;
 }

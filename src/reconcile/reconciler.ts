@@ -77,7 +77,7 @@ export interface ReconcileResult {
 }
 
 interface Progress {
-  /** What the API server took, in the order of the plan. */
+  /** What the API server took, in the order in which it was begun. */
   readonly writes: ClusterAction[];
   /** Objects met at our names that the watches do not show: not ours, or not ours any more. */
   readonly met: Map<string, SeenObject>;
@@ -181,7 +181,7 @@ async function applyAll(input: ReconcileInput, writes: readonly ClusterAction[],
     progress.fence = fence;
     const before = progress.writes.length;
     const outcomes = await Promise.allSettled(step.map((action) => applyOne(input, action, fence, progress)));
-    // Told in the order of the plan, whichever was answered first.
+    // Told in the order in which they were begun, whichever was answered first.
     const done = progress.writes.splice(before);
     progress.writes.push(...step.filter((action) => done.includes(action)));
     const failures = step.flatMap((action, i): FailedWrite[] => {

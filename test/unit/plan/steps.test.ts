@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { actionText, type ClusterAction, inSteps } from '../../../src/plan/actions.ts';
+import { actionKey, type ClusterAction, inSteps } from '../../../src/plan/actions.ts';
 import { type CellKind, keyOf } from '../../../src/plan/objects.ts';
 import { renderGoal } from '../../support/cells.ts';
 import { goalOf } from '../../support/goals.ts';
@@ -63,13 +63,26 @@ for (const { why, writes, sizes } of CASES) {
   });
 }
 
-test('steps hold every write once and in the order of the plan, whatever the plan', () => {
+test('of what is written side by side the workers begin, for whom people wait', () => {
+  const [step = []] = inSteps([replace('ResourceQuota'), replace('LimitRange'), replace('Deployment')]);
+  assert.deepEqual(
+    step.map((action) => actionKey(action).kind),
+    ['Deployment', 'ResourceQuota', 'LimitRange'],
+  );
+});
+
+test('steps hold every write once, and come in the order of the plan, whatever the plan', () => {
   const kinds = fc.constantFrom<CellKind>('Namespace', 'ResourceQuota', 'LimitRange', 'NetworkPolicy', 'Deployment');
   const some = fc.array(fc.tuple(fc.constantFrom('create', 'replace', 'delete'), kinds));
   fc.assert(
     fc.property(some, (pairs) => {
       const writes = pairs.map(([what, kind]) => write(what as 'create' | 'replace' | 'delete', kind));
-      assert.deepEqual(inSteps(writes).flat().map(actionText), writes.map(actionText));
+      const planned = new Map(writes.map((action, i) => [action, i]));
+      const steps = inSteps(writes).map((step) => step.map((action) => planned.get(action) ?? Number.NaN));
+      assert.deepEqual(
+        steps.flatMap((step) => step.toSorted((a, b) => a - b)),
+        [...planned.values()],
+      );
       for (const step of inSteps(writes)) assert.ok(step.length === 1 || step.every((it) => it.do === 'replace'));
     }),
   );

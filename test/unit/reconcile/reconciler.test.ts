@@ -124,7 +124,7 @@ test("a 429's Retry-After is kept", async () => {
   assert.deepEqual((await turn(goal, cell)).next, { kind: 'retry', afterMs: 7_000 });
 });
 
-/** Of writes that are made side by side: the quota's, and the workers'. */
+/** Of writes that are made side by side: the workers', and behind them the quota's. */
 const BESIDE = [
   { quota: 'conflict', workers: 'throttled', next: 7_000, refused: false, tries: 1 },
   { quota: 'throttled', workers: 'conflict', next: 7_000, refused: false, tries: 1 },
@@ -136,7 +136,7 @@ for (const { quota, workers, next, refused, tries } of BESIDE) {
   test(`of two writes side by side that fail as ${quota} and ${workers} the graver failure decides, and neither is lost`, async () => {
     const cell = runningCell(goal);
     const error = (kind: ClusterErrorKind) => new ClusterError(kind, 'no', next === null ? {} : { retryAfterMs: next });
-    cell.failNext(error(quota), error(workers));
+    cell.failNext(error(workers), error(quota));
     const result = await turn(
       goalOf({ container: { image: 'app:1' }, workers: { replicas: 5 } }, { revision: 2 }),
       cell,
