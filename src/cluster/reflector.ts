@@ -3,8 +3,11 @@ import { ClusterError } from '../ports/cluster.ts';
 import { decodeEvent, eventVersion, listSchema } from './decode.ts';
 import type { Transport } from './transport.ts';
 
-/** Answers of this size keep both sides' memory flat. */
-const PAGE_SIZE = 500;
+/**
+ * Some 500 KB, which keeps both sides' memory flat: of larger answers the text, and what is parsed of it, make up much of a
+ * start's memory, and Node gives none of that back.
+ */
+const PAGE_SIZE = 100;
 /** The API server ends a watch after this time plus up to as much again; a fresh one is then opened from where it stood. */
 const WATCH_SECONDS = 240;
 /** Bookmarks come about once a minute; a watch silent for longer than this is taken as dead (faults.md row 16). */

@@ -1,6 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
+import { parse } from 'yaml';
 import { until } from './until.ts';
 
 /** The real operator as a process of its own, which can be killed, stopped and continued. */
@@ -12,6 +14,27 @@ const EXIT_LIMIT_MS = 15_000;
 
 /** Children end with the process that started them, in whatever way that ends. */
 const WITH_PARENT: readonly string[] = process.platform === 'linux' ? ['setpriv', '--pdeathsig', 'KILL', '--'] : [];
+
+interface Deployment {
+  readonly spec: {
+    readonly template: {
+      readonly spec: {
+        readonly containers: readonly { readonly env: readonly { readonly name: string; readonly value?: string }[] }[];
+      };
+    };
+  };
+}
+
+/** How Node's memory is bounded where the operator is installed: what is tested and measured runs in the same way. */
+function installedNodeOptions(): string {
+  const deployment = parse(readFileSync(join(ROOT, 'manifests/base/deployment.yaml'), 'utf8')) as Deployment;
+  const [container] = deployment.spec.template.spec.containers;
+  const value = container?.env.find(({ name }) => name === 'NODE_OPTIONS')?.value;
+  if (value === undefined) throw new Error('the Deployment says nothing of NODE_OPTIONS');
+  return value;
+}
+
+const NODE_OPTIONS = installedNodeOptions();
 
 export interface LogEntry {
   readonly level: string;
@@ -27,7 +50,7 @@ export interface OperatorProcessOptions {
   readonly databaseUrl: string;
   readonly kubeconfig: string;
   readonly context?: string;
-  /** Added to the environment, after everything else. */
+  /** Added to the environment, after everything else; NODE_OPTIONS go behind those of every operator. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -97,6 +120,7 @@ export class OperatorProcess {
         DATABASE_URL: options.databaseUrl,
         KUBECONFIG: options.kubeconfig,
         ...options.env,
+        NODE_OPTIONS: `${NODE_OPTIONS} ${options.env?.NODE_OPTIONS ?? ''}`,
       },
     });
     return new OperatorProcess(options.name, child);
