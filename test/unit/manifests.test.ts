@@ -232,10 +232,22 @@ const url = { name: 'DATABASE_URL', valueFrom: fromSecret('url') };
 const verified = { name: 'PGSSLMODE', value: 'verify-full' };
 
 test('the database is named by a Secret, and its certificate is verified unless its URL says otherwise', () => {
-  assert.deepEqual(operator.env, [url, verified]);
+  assert.deepEqual(
+    operator.env?.filter(({ name }) => name !== 'NODE_OPTIONS'),
+    [url, verified],
+  );
   const items = [{ key: 'ca.crt', path: 'ca.crt' }];
   const secret = { secretName: 'bulkhead-database', optional: true, items };
   assert.deepEqual(pod.volumes, [{ name: 'database-ca', secret }], 'no password is in the file system');
+});
+
+test('the heap at its largest leaves a fifth of the memory limit to the rest, or the kernel would kill what could collect', () => {
+  const options = operator.env?.find(({ name }) => name === 'NODE_OPTIONS')?.value ?? '';
+  const mebibytes = (flag: string): number => Number(new RegExp(`--max-${flag}-size=(\\d+)`).exec(options)?.[1]);
+  // The young generation is three semi-spaces at the most.
+  const heap = mebibytes('old-space') + 3 * mebibytes('semi-space');
+  const limit = /^(\d+)Mi$/.exec(String(operator.resources.limits.memory))?.[1];
+  assert.ok(heap <= 0.8 * Number(limit), `${heap} MiB of heap in ${limit} MiB`);
 });
 
 test("the schema is brought up to date before each start, and only then is the owner's role known", () => {
