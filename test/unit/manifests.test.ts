@@ -242,8 +242,9 @@ test('the database is named by a Secret, and its certificate is verified unless 
 });
 
 test('the heap at its largest leaves a fifth of the memory limit to the rest, or the kernel would kill what could collect', () => {
-  const options = operator.env?.find(({ name }) => name === 'NODE_OPTIONS')?.value ?? '';
-  const mebibytes = (flag: string): number => Number(new RegExp(`--max-${flag}-size=(\\d+)`).exec(options)?.[1]);
+  const options = operator.env?.find(({ name }) => name === 'NODE_OPTIONS')?.value;
+  const mebibytes = (flag: string): number =>
+    Number(new RegExp(`--max-${flag}-size=(\\d+)`).exec(String(options))?.[1]);
   // The young generation is three semi-spaces at the most.
   const heap = mebibytes('old-space') + 3 * mebibytes('semi-space');
   const limit = /^(\d+)Mi$/.exec(String(operator.resources.limits.memory))?.[1];
