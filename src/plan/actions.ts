@@ -37,8 +37,9 @@ const SIDE_BY_SIDE: ReadonlySet<CellKind> = new Set(['ResourceQuota', 'LimitRang
  *
  * Where an edit changes workers and with them their quota and limits, people wait for the workers, so these begin. The
  * bounds stand all the while, the former ones or the new ones, and only hold back pods that are still to be made: for as
- * long as a new bound takes to be in force, a Deployment that grew meets refusals, and tries again. Everything else is alone: what is not there yet is made before what stands
- * behind it, and what lets traffic in or out changes before the workers do.
+ * long as a new bound takes to be in force, a Deployment that grew meets refusals, and tries again. Everything else is
+ * alone: what is not there yet is made before what stands behind it, and what lets traffic in or out changes before the
+ * workers do.
  */
 export function inSteps(writes: readonly ClusterAction[]): ClusterAction[][] {
   const steps: ClusterAction[][] = [];
