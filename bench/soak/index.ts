@@ -1,3 +1,4 @@
+import type { StatusStore } from '../../src/ports/store.ts';
 import { note, step } from '../../test/cluster/progress.ts';
 import { breakGlass } from '../../test/support/break-glass.ts';
 import type { OperatorProcess } from '../../test/support/processes.ts';
@@ -80,7 +81,7 @@ export async function soak(options: SoakOptions): Promise<BenchResult> {
     await step(`Waiting until ${timing.jobs} jobs run`, () =>
       until(`${timing.jobs} jobs run`, START_LIMIT_MS + timing.jobs * JOB_LIMIT_MS, async () => {
         await pause(1_000, stop.signal);
-        return stop.signal.aborted || (await notRunning(churn, database.store)) === 0;
+        return stop.signal.aborted || (await underWay(churn, database.store)) === 0;
       }),
     );
     const seen = { auditLogPath: lab.cluster.auditLogPath, superuserUrl: database.superuserUrl, store: database.store };
@@ -96,7 +97,7 @@ export async function soak(options: SoakOptions): Promise<BenchResult> {
 interface Seen {
   readonly auditLogPath: string;
   readonly superuserUrl: string;
-  readonly store: Parameters<typeof notRunning>[1];
+  readonly store: StatusStore;
 }
 
 async function run(
@@ -130,7 +131,7 @@ async function run(
       operator.requireAlive();
       note(
         `  round ${i + 1} of ${rounds}: ${writesIn(quiet)} writes in ${quiet.seconds.toFixed(0)} s of quiet, ` +
-          `${late} jobs did not run before it, resident ${((samples.at(-1)?.bytes ?? 0) / 2 ** 20).toFixed(0)} MiB`,
+          `${late} jobs were under way before it, resident ${((samples.at(-1)?.bytes ?? 0) / 2 ** 20).toFixed(0)} MiB`,
       );
     }
   } catch (error) {
@@ -150,35 +151,33 @@ async function run(
 
 /**
  * At rest is only who has nothing left to do: on a machine that is taken by others the churn's work may take longer.
- * @returns how many jobs do not run even so
+ * @returns how many jobs are not as they should be even so
  */
 async function settled(
   churn: Churn,
-  store: Seen['store'],
+  store: StatusStore,
   { settleMs, delayMs }: Timing,
   signal: AbortSignal,
 ): Promise<number> {
   const until = performance.now() + REST_LIMIT_MS;
-  let late = await notRunning(churn, store);
+  let late = await underWay(churn, store);
   while (late > 0 && performance.now() < until && !signal.aborted) {
     await pause(settleMs + delayMs, signal);
-    late = await notRunning(churn, store);
+    late = await underWay(churn, store);
   }
   return late;
 }
 
-async function notRunning(
-  churn: Churn,
-  store: { statuses(ids: readonly Churn['jobs'][number]['id'][]): Promise<readonly StoredPhase[]> },
-): Promise<number> {
-  const { jobs } = churn;
-  const revisions = new Map(jobs.map(({ id, revision }) => [id as string, revision]));
-  const running = (await store.statuses(jobs.map(({ id }) => id))).filter(
-    ({ status }) => status.phase === 'Running' && status.observedRevision >= (revisions.get(status.jobId) ?? 0),
-  );
-  return jobs.length - running.length;
-}
-
-interface StoredPhase {
-  readonly status: { readonly jobId: string; readonly phase: string; readonly observedRevision: number };
+/** How many jobs do not run yet, or are not gone yet. */
+async function underWay({ jobs, removed }: Churn, store: StatusStore): Promise<number> {
+  const wanted = [
+    ...jobs.map((job) => ({ ...job, phase: 'Running' })),
+    ...removed.map((job) => ({ ...job, phase: 'Gone' })),
+  ];
+  const stored = await store.statuses(wanted.map(({ id }) => id));
+  const statuses = new Map(stored.map(({ status }) => [status.jobId, status]));
+  return wanted.filter(({ id, revision, phase }) => {
+    const status = statuses.get(id);
+    return !status || status.phase !== phase || status.observedRevision < revision;
+  }).length;
 }
