@@ -49,7 +49,6 @@ export class WriteLimit {
   readonly #underWay = new Set<Ticket>();
   #hanging = 0;
   #heldUntil = 0;
-  #startedAt = Number.NEGATIVE_INFINITY;
   /** The latest start of those that were answered: whoever started before it and has no answer is alone with that. */
   #answeredStart = Number.NEGATIVE_INFINITY;
   #shrunkAt = Number.NEGATIVE_INFINITY;
@@ -77,7 +76,7 @@ export class WriteLimit {
   hasRoom(now: number): boolean {
     this.#setHangingAside(now);
     if (this.#probingSince !== null && now - this.#probingSince > LIMIT.probeMs) this.#endProbe(now);
-    return now >= this.#heldUntil && (this.#counted < this.limit || this.#needsScout(now));
+    return now >= this.#heldUntil && this.#counted < this.limit;
   }
 
   /** When {@link hasRoom} may become true without any write's end; null: not before one. */
@@ -90,7 +89,6 @@ export class WriteLimit {
 
   start(now: number): Ticket {
     const ticket = { startedAt: now, hangs: false };
-    this.#startedAt = now;
     this.#underWay.add(ticket);
     this.#window.peak = Math.max(this.#window.peak, this.#counted);
     return ticket;
@@ -151,14 +149,6 @@ export class WriteLimit {
       ticket.hangs = true;
       this.#hanging += 1;
     }
-  }
-
-  /**
-   * Where all that are under way hang, none that started later can show that it is they and not the server: so one more is
-   * sent each time that they have hung for so long.
-   */
-  #needsScout(now: number): boolean {
-    return now - this.#startedAt >= this.#hangsAfterMs && this.#underWay.size < LIMIT.max;
   }
 
   /** At most once for all that were under way together: they met the same trouble. */

@@ -111,25 +111,10 @@ test('when one in ten hangs, the others go on at nearly their full rate', () => 
   assert.ok(done >= 0.9 * 30 * 100, String(done));
 });
 
-test('when nothing is answered at all, one more than the limit is sent each second, to see whether that has changed', () => {
+test('when nothing is answered at all, no more is sent than the limit', () => {
   const limit = new WriteLimit();
-  let sent = 0;
-  for (let now = 0; now < 10_000; now += 10) for (; limit.hasRoom(now); sent += 1) limit.start(now);
-  assert.equal(sent, LIMIT.initial + 9);
-});
-
-test('writes that hang, all that are under way, are found out by the one that is answered: they leave their places', () => {
-  const limit = new WriteLimit();
-  while (limit.hasRoom(0)) limit.start(0);
-  assert.equal(limit.hasRoom(LIMIT.hangsAfterMs - 1), false);
-  assert.ok((limit.looksAgainAt(1) ?? Number.POSITIVE_INFINITY) <= LIMIT.hangsAfterMs, 'whoever waits looks by then');
-  assert.ok(limit.hasRoom(LIMIT.hangsAfterMs));
-  const scout = limit.start(LIMIT.hangsAfterMs);
-  assert.equal(limit.hasRoom(LIMIT.hangsAfterMs), false, 'one at a time');
-  limit.end(scout, 'done', LIMIT.hangsAfterMs + 10);
-  let more = 0;
-  for (; limit.hasRoom(LIMIT.hangsAfterMs + 10); more += 1) limit.start(LIMIT.hangsAfterMs + 10);
-  assert.equal(more, LIMIT.initial);
+  for (let at = 0; at < 60_000; at += 100) if (limit.hasRoom(at)) limit.start(at);
+  assert.equal(limit.inFlight, LIMIT.initial);
 });
 
 test('a backlog that is gone leaves the limit as it is', () => {
