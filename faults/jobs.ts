@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type JobId, type Revision, type Shard, shardOf } from '../src/job/ids.ts';
 import type { JobSpec } from '../src/job/spec.ts';
-import type { GoalChange, GoalReceipt } from '../src/ports/store.ts';
+import type { Phase } from '../src/job/status.ts';
+import type { GoalChange, GoalReceipt, StatusStore } from '../src/ports/store.ts';
 import type { Store } from '../src/store/open.ts';
 import { until } from '../test/support/until.ts';
 
@@ -53,11 +54,14 @@ export async function removeAll(store: Store, names: readonly string[]): Promise
 export const numbered = (count: number, prefix = 'job'): string[] =>
   Array.from({ length: count }, (_, i) => `${prefix}-${i}`);
 
-/** Those of `jobs` whose revision an operator has not acted for yet. */
-export async function unserved(store: Store, jobs: readonly WrittenJob[]): Promise<WrittenJob[]> {
+/** Those of `jobs` whose revision an operator has not acted for yet, or has not seen in `phase` where one is given. */
+export async function unserved(store: StatusStore, jobs: readonly WrittenJob[], phase?: Phase): Promise<WrittenJob[]> {
   const stored = await store.statuses(jobs.map(({ id }) => id));
   const seen = new Map(stored.map(({ status }) => [status.jobId, status]));
-  return jobs.filter(({ id, revision }) => (seen.get(id)?.observedRevision ?? 0) < revision);
+  return jobs.filter(({ id, revision }) => {
+    const status = seen.get(id);
+    return !status || status.observedRevision < revision || (phase !== undefined && status.phase !== phase);
+  });
 }
 
 /** Waits until an operator has acted for these revisions. @returns after how long */
@@ -74,12 +78,7 @@ export async function untilServed(store: Store, jobs: readonly WrittenJob[], tim
 export async function untilRunning(store: Store, jobs: readonly WrittenJob[], timeoutMs: number): Promise<number> {
   let left = jobs;
   const { elapsedMs } = await until(`${jobs.length} jobs run`, timeoutMs, async () => {
-    const stored = await store.statuses(left.map(({ id }) => id));
-    const seen = new Map(stored.map(({ status }) => [status.jobId, status]));
-    left = left.filter(({ id, revision }) => {
-      const status = seen.get(id);
-      return status === undefined || status.phase !== 'Running' || status.observedRevision < revision;
-    });
+    left = await unserved(store, left, 'Running');
     // Looking at many is work that those who are waited for could do.
     if (left.length > MANY) await sleep(left.length);
     return left.length === 0;

@@ -23,7 +23,8 @@ export class Churn {
   readonly #admin: Transport;
   /** Of every job that is wanted now, by name. */
   readonly #jobs = new Map<string, WrittenJob>();
-  readonly #removed: WrittenJob[] = [];
+  /** Those that were removed, whose cells may still be on their way out. */
+  readonly removed: WrittenJob[] = [];
   readonly counts: Record<Happening, number> = { edit: 0, 'delete child': 0, replace: 0 };
   #at = 0;
   #named = 0;
@@ -36,11 +37,6 @@ export class Churn {
 
   get jobs(): readonly WrittenJob[] {
     return [...this.#jobs.values()];
-  }
-
-  /** Those that were removed, whose cells may still be on their way out. */
-  get removed(): readonly WrittenJob[] {
-    return this.#removed;
   }
 
   /** Adds new jobs. */
@@ -96,7 +92,7 @@ export class Churn {
   async #replace(name: string): Promise<void> {
     // First gone from here, so that nobody edits it meanwhile.
     this.#jobs.delete(name);
-    this.#removed.push(...(await removeAll(this.#store, [name])));
+    this.removed.push(...(await removeAll(this.#store, [name])));
     await this.add(1);
   }
 }

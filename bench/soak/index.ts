@@ -1,3 +1,4 @@
+import { unserved } from '../../faults/jobs.ts';
 import type { StatusStore } from '../../src/ports/store.ts';
 import { note, step } from '../../test/cluster/progress.ts';
 import { breakGlass } from '../../test/support/break-glass.ts';
@@ -51,7 +52,7 @@ const QUICK: Timing = {
 };
 const START_LIMIT_MS = 60_000;
 const JOB_LIMIT_MS = 1_000;
-/** Whoever does not run after this time is told of, and what is written then counts. */
+/** Whoever is under way after this time is told of, and what is written then counts. */
 const REST_LIMIT_MS = 300_000;
 /** Longer is not waited for the end of a soak that was told to end; then everything is taken down as it is. */
 const STOP_LIMIT_MS = 60_000;
@@ -170,14 +171,6 @@ async function settled(
 
 /** How many jobs do not run yet, or are not gone yet. */
 async function underWay({ jobs, removed }: Churn, store: StatusStore): Promise<number> {
-  const wanted = [
-    ...jobs.map((job) => ({ ...job, phase: 'Running' })),
-    ...removed.map((job) => ({ ...job, phase: 'Gone' })),
-  ];
-  const stored = await store.statuses(wanted.map(({ id }) => id));
-  const statuses = new Map(stored.map(({ status }) => [status.jobId, status]));
-  return wanted.filter(({ id, revision, phase }) => {
-    const status = statuses.get(id);
-    return !status || status.phase !== phase || status.observedRevision < revision;
-  }).length;
+  const left = [await unserved(store, jobs, 'Running'), await unserved(store, removed, 'Gone')];
+  return left.flat().length;
 }
