@@ -4,10 +4,10 @@ import { type CallSignals, NO_CALL_SIGNALS } from '../ports/signals.ts';
 import { type Answer, broken, errorOf, isOverload, parseJson } from './api-errors.ts';
 import { callPool, WatchConnections } from './connections.ts';
 import { exchange, type Outgoing } from './exchange.ts';
+import { namespaceOfPath } from './paths.ts';
 import type { ClusterTarget } from './target.ts';
 import { within } from './within.ts';
-import { WriteGate, type WriteLoad } from './write-gate.ts';
-import type { Ticket } from './write-limit.ts';
+import { type Pass, WriteGate, type WriteLoad } from './write-gate.ts';
 
 export const CALL_TIMEOUT_MS = 10_000;
 /** How the API server's audit log names us. */
@@ -88,12 +88,12 @@ export class Transport {
         body: body ?? null,
         signal: options.signal,
       };
-      const ticket =
+      const pass =
         method === 'GET'
           ? null
-          : (this.#gate.enterNow(options.urgent === true) ??
-            (await this.#gate.enter(what, timeoutMs / 2, options.signal)));
-      const answer = await this.#send(request, ticket, until);
+          : (this.#gate.enterNow(namespaceOfPath(path), options.urgent) ??
+            (await this.#gate.enter(namespaceOfPath(path), what, timeoutMs / 2, options.signal)));
+      const answer = await this.#send(request, pass, until);
       if (answer.code >= 300) throw errorOf(what, answer);
       return parseJson(what, answer.text);
     } catch (error) {
@@ -124,8 +124,8 @@ export class Transport {
     await Promise.all([this.#calls.destroy(), this.#watches.destroy()]);
   }
 
-  /** @param ticket the write's place, which is free again after this; null for a read */
-  async #send(request: Omit<Outgoing, 'timeoutMs' | 'onCode'>, ticket: Ticket | null, until: number): Promise<Answer> {
+  /** @param pass the write's, which is given back after this; null for a read */
+  async #send(request: Omit<Outgoing, 'timeoutMs' | 'onCode'>, pass: Pass | null, until: number): Promise<Answer> {
     const sentAt = performance.now();
     let code: number | null = null;
     // A call's time, for metrics, ends with the first of its answer.
@@ -135,19 +135,19 @@ export class Transport {
     };
     try {
       const answer = await exchange(this.#calls, { ...request, timeoutMs: Math.max(1, until - sentAt), onCode });
-      if (ticket) this.#leave(ticket, answer);
+      if (pass) this.#leave(pass, answer);
       return answer;
     } catch (error) {
       if (code === null) this.#signals.answered(request.method, this.#host, null, performance.now() - sentAt);
-      if (ticket) this.#gate.leave(ticket, request.signal?.aborted ? 'abandoned' : 'lost');
+      if (pass) this.#gate.leave(pass, request.signal?.aborted ? 'abandoned' : 'lost');
       throw error;
     }
   }
 
-  #leave(ticket: Ticket, answer: Answer): void {
-    if (answer.code < 300) this.#gate.leave(ticket, 'done');
-    else if (isOverload(answer)) this.#gate.leave(ticket, 'overloaded', errorOf('', answer).retryAfterMs ?? 0);
-    else this.#gate.leave(ticket, answer.code === 504 ? 'lost' : 'refused');
+  #leave(pass: Pass, answer: Answer): void {
+    if (answer.code < 300) this.#gate.leave(pass, 'done');
+    else if (isOverload(answer)) this.#gate.leave(pass, 'overloaded', errorOf('', answer).retryAfterMs ?? 0);
+    else this.#gate.leave(pass, answer.code === 504 ? 'lost' : 'refused');
   }
 
   async #told(request: Promise<Dispatcher.ResponseData>): Promise<Dispatcher.ResponseData> {

@@ -4,8 +4,18 @@ import { type Outcome, type Ticket, WriteLimit } from './write-limit.ts';
 /** More than this wait for no API server; it is far above the number of workers of one process. */
 const MAX_WAITING = 1_000;
 
+/** Of all places, lanes with a write that hangs get so many at most: the others are for whoever comes next. */
+const TROUBLED_SHARE = 0.5;
+
 interface Waiter {
-  readonly admit: (ticket: Ticket) => void;
+  readonly lane: string;
+  readonly admit: (pass: Pass) => void;
+}
+
+/** The right to send one write; given back with {@link WriteGate.leave}. */
+export interface Pass {
+  readonly ticket: Ticket;
+  readonly lane: string;
 }
 
 /** How writes stand, for metrics. */
@@ -15,12 +25,18 @@ export interface WriteLoad {
   readonly waiting: number;
 }
 
-/** Lets as many writes through at once as {@link WriteLimit} finds good; the others wait, first come first served. */
+/**
+ * Lets as many writes through at once as {@link WriteLimit} finds good; the others wait, first come first served. Each
+ * goes by a lane, such as a namespace, and as long as others wait a lane has no more than one under way: where its writes
+ * hang or take long, it holds one place and not as many as it likes.
+ */
 export class WriteGate {
   readonly #limit: WriteLimit;
   readonly #now: () => number;
   /** In the order of their arrival. */
   readonly #waiting = new Set<Waiter>();
+  /** Those under way; no lane without any is kept. */
+  readonly #underWay = new Map<string, Set<Ticket>>();
   #timer: NodeJS.Timeout | null = null;
 
   constructor(limit = new WriteLimit(), now: () => number = () => performance.now()) {
@@ -33,9 +49,9 @@ export class WriteGate {
   }
 
   /** @param urgent passes all that wait, and a pause that the server asked for. @returns null where one has to wait */
-  enterNow(urgent: boolean): Ticket | null {
+  enterNow(lane: string, urgent = false): Pass | null {
     const now = this.#now();
-    return urgent || (this.#waiting.size === 0 && this.#limit.hasRoom(now)) ? this.#limit.start(now) : null;
+    return urgent || (this.#waiting.size === 0 && this.#limit.hasRoom(now)) ? this.#start(lane, now) : null;
   }
 
   /**
@@ -43,7 +59,7 @@ export class WriteGate {
    * @throws ClusterError `throttled` when its turn has not come after `timeoutMs`, or too many wait: nothing was sent
    * @throws what `signal` is aborted with
    */
-  enter(what: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<Ticket> {
+  enter(lane: string, what: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<Pass> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
       if (this.#waiting.size >= MAX_WAITING) return reject(this.#refusal(what));
@@ -61,9 +77,10 @@ export class WriteGate {
         reject(this.#refusal(what));
       }, timeoutMs);
       const waiter: Waiter = {
-        admit: (ticket) => {
+        lane,
+        admit: (pass) => {
           leave();
-          resolve(ticket);
+          resolve(pass);
         },
       };
       signal?.addEventListener('abort', onAbort, { once: true });
@@ -72,21 +89,43 @@ export class WriteGate {
     });
   }
 
-  leave(ticket: Ticket, outcome: Outcome, retryAfterMs = 0): void {
+  leave({ ticket, lane }: Pass, outcome: Outcome, retryAfterMs = 0): void {
     this.#limit.end(ticket, outcome, this.#now(), retryAfterMs);
+    const others = this.#underWay.get(lane);
+    others?.delete(ticket);
+    if (others?.size === 0) this.#underWay.delete(lane);
     if (this.#waiting.size > 0) this.#admit();
+  }
+
+  #start(lane: string, now: number): Pass {
+    const ticket = this.#limit.start(now);
+    const others = this.#underWay.get(lane);
+    if (others) others.add(ticket);
+    else this.#underWay.set(lane, new Set([ticket]));
+    return { ticket, lane };
   }
 
   #admit(): void {
     const now = this.#now();
-    for (const waiter of this.#waiting) {
-      if (!this.#limit.hasRoom(now)) break;
-      waiter.admit(this.#limit.start(now));
-    }
+    this.#admitWhere((lane) => !this.#underWay.has(lane), now);
+    this.#admitWhere((lane) => !this.#hangs(lane), now);
+    this.#admitWhere(() => true, now, TROUBLED_SHARE);
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
     const at = this.#waiting.size > 0 ? this.#limit.looksAgainAt(now) : null;
     if (at !== null) this.#timer = setTimeout(() => this.#admit(), Math.max(1, at - now)).unref();
+  }
+
+  #hangs(lane: string): boolean {
+    for (const { hangs } of this.#underWay.get(lane) ?? []) if (hangs) return true;
+    return false;
+  }
+
+  #admitWhere(mayGo: (lane: string) => boolean, now: number, share = 1): void {
+    for (const waiter of this.#waiting) {
+      if (!this.#limit.hasRoom(now, share)) return;
+      if (mayGo(waiter.lane)) waiter.admit(this.#start(waiter.lane, now));
+    }
   }
 
   #refusal(what: string): ClusterError {

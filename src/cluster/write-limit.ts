@@ -24,6 +24,8 @@ export const LIMIT = {
   hangsRatio: 4,
   /** So many of those that hang take no place from others. */
   maxHanging: 128,
+  /** And so many while nothing that started later was answered: it may as well be the server that hangs. */
+  maxUnexplained: 64,
 } as const;
 
 /**
@@ -72,11 +74,11 @@ export class WriteLimit {
     return this.#underWay.size;
   }
 
-  /** Whether one more may be sent now. */
-  hasRoom(now: number): boolean {
+  /** Whether one more may be sent now. @param share of the limit that may be in use then; by default all of it */
+  hasRoom(now: number, share = 1): boolean {
     this.#setHangingAside(now);
     if (this.#probingSince !== null && now - this.#probingSince > LIMIT.probeMs) this.#endProbe(now);
-    return now >= this.#heldUntil && this.#counted < this.limit;
+    return now >= this.#heldUntil && this.#counted < Math.ceil(this.limit * share);
   }
 
   /** When {@link hasRoom} may become true without any write's end; null: not before one. */
@@ -100,7 +102,8 @@ export class WriteLimit {
     if (ticket.hangs) this.#hanging -= 1;
     switch (outcome) {
       case 'done':
-        this.#sample(ticket, now);
+        if (ticket.hangs && !this.#isAlone(ticket)) this.#wasSlow(ticket, now);
+        else this.#sample(ticket, now);
         this.#answered(ticket);
         break;
       case 'refused':
@@ -140,15 +143,25 @@ export class WriteLimit {
     return undefined;
   }
 
-  /** What hangs while others are answered waits for something of its own: it leaves its place to others. */
+  /**
+   * What hangs while others are answered waits for something of its own: it leaves its place to others. So do some where
+   * no other was answered, since with all places taken by such writes none can be: what follows them shows which it is.
+   */
   #setHangingAside(now: number): void {
     if (this.#counted < this.limit) return;
     for (const ticket of this.#underWay) {
-      if (now - ticket.startedAt < this.#hangsAfterMs || this.#hanging >= LIMIT.maxHanging) return;
-      if (ticket.hangs || !this.#isAlone(ticket)) continue;
+      if (now - ticket.startedAt < this.#hangsAfterMs) return;
+      const most = this.#isAlone(ticket) ? LIMIT.maxHanging : LIMIT.maxUnexplained;
+      if (ticket.hangs || this.#hanging >= most) continue;
       ticket.hangs = true;
       this.#hanging += 1;
     }
+  }
+
+  /** A write that hung, and no other was answered meanwhile, has its answer: it was the server. */
+  #wasSlow(ticket: Ticket, now: number): void {
+    this.#recentMs = Math.max(this.#recentMs, now - ticket.startedAt);
+    this.#shrink(ticket, now);
   }
 
   /** At most once for all that were under way together: they met the same trouble. */

@@ -34,6 +34,8 @@ interface Limits {
   /** Keys that keep failing, edits of them included. */
   readonly failing: number;
   readonly troubled: number;
+  /** Of those that are stuck, so many do not count: what hangs is bounded, too. */
+  readonly aside: number;
 }
 
 const limitsOf = (concurrency: number): Limits => ({
@@ -41,6 +43,7 @@ const limitsOf = (concurrency: number): Limits => ({
   unasked: Math.max(1, Math.floor((concurrency * 7) / 8)),
   failing: Math.max(1, Math.floor((concurrency * 3) / 4)),
   troubled: Math.max(1, Math.floor(concurrency / 2)),
+  aside: 3 * concurrency,
 });
 
 interface Work {
@@ -54,10 +57,11 @@ interface Delay {
 }
 
 /**
- * Work that takes longer than this waits for something of its own, and an edit need not wait for it: well below the 5 s in
- * which a healthy one is promised to be served (faults.md row 22), and above what a turn takes in a rebuild.
+ * Work that takes longer than this waits for something of its own, and an edit or a repair need not wait for it. In waves
+ * of this length, fifty edits that hang at once are out of a healthy one's way in the 5 s in which it is promised to be
+ * served (faults.md row 22). A rebuild's turns may take as long; a backlog waits for them all the same.
  */
-const STUCK_MS = 3_000;
+const STUCK_MS = 1_000;
 
 /** setTimeout takes no more, and fires at once instead. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
@@ -98,6 +102,11 @@ export class KeyQueue<K extends string> {
       depth: this.#waiting.size,
       workingMs: [...this.#working.values()].map(({ since }) => now - since),
     };
+  }
+
+  /** Whether keys wait for a worker that somebody wants something of. */
+  get isAwaited(): boolean {
+    return this.#waiting.has('edit') || this.#waiting.has('repair');
   }
 
   /** Of how many keys anything is kept. */
@@ -163,7 +172,7 @@ export class KeyQueue<K extends string> {
     const stuck = this.#stuck(since);
     const taken = this.#waiting.take(since, (line) => this.#isOpen(line, stuck));
     if (!taken) {
-      if (this.#waiting.has('edit')) this.#lookAgain(since, stuck);
+      if (this.isAwaited) this.#lookAgain(since, stuck);
       return null;
     }
     const { key, line } = taken;
@@ -204,12 +213,13 @@ export class KeyQueue<K extends string> {
     for (const part of parts) yield* part.keys();
   }
 
-  /** @param stuck how many do not count against an edit: as many again as may be worked on, at most */
+  /** @param stuck how many have been worked on for too long */
   #isOpen(line: LineName, stuck: number): boolean {
     const { edit, mend, troubled } = this.#busy;
-    const { all, unasked, failing } = this.#limits;
-    if (line === 'edit') return this.#working.size - Math.min(stuck, all) < all;
-    if (this.#working.size >= all) return false;
+    const { all, unasked, failing, aside } = this.#limits;
+    const passes = line === 'edit' || line === 'repair';
+    if (this.#working.size - (passes ? Math.min(stuck, aside) : 0) >= all) return false;
+    if (line === 'edit') return true;
     if (line === 'mend') return mend + troubled < failing;
     if (this.#working.size - edit - mend >= unasked) return false;
     return line !== 'troubled' || (troubled < this.#limits.troubled && mend + troubled < failing);
@@ -225,7 +235,7 @@ export class KeyQueue<K extends string> {
     return count;
   }
 
-  /** An edit waits: says so again when the next one that is worked on counts as stuck. */
+  /** An edit or a repair waits: says so again when the next one that is worked on counts as stuck. */
   #lookAgain(now: number, stuck: number): void {
     if (this.#lookingAgain) return;
     const next = [...this.#working.values()][stuck];

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { WriteGate } from '../../../src/cluster/write-gate.ts';
-import { LIMIT, type Ticket } from '../../../src/cluster/write-limit.ts';
+import { setImmediate as nextTick, setTimeout as sleep } from 'node:timers/promises';
+import { type Pass, WriteGate } from '../../../src/cluster/write-gate.ts';
+import { LIMIT } from '../../../src/cluster/write-limit.ts';
 import { ClusterError } from '../../../src/ports/cluster.ts';
 
 const NEVER = undefined;
 
-function full(gate: WriteGate): Ticket[] {
+function full(gate: WriteGate): Pass[] {
   return Array.from({ length: LIMIT.initial }, () => {
-    const ticket = gate.enterNow(false);
+    const ticket = gate.enterNow('busy');
     assert.ok(ticket);
     return ticket;
   });
@@ -20,12 +20,12 @@ test('writes wait in the order of their arrival, one for each that ends, and nob
   const inside = full(gate);
   const order: number[] = [];
   const waiting = [1, 2, 3].map(async (n) => {
-    await gate.enter('w', 5_000, NEVER);
+    await gate.enter('x', 'w', 5_000, NEVER);
     order.push(n);
   });
   assert.deepEqual(gate.load, { limit: LIMIT.initial, inFlight: LIMIT.initial, waiting: 3 });
-  assert.equal(gate.enterNow(false), null);
-  const urgent = gate.enterNow(true);
+  assert.equal(gate.enterNow('busy'), null);
+  const urgent = gate.enterNow('x', true);
   assert.ok(urgent);
   gate.leave(urgent, 'done');
   for (const ticket of inside.slice(0, 2)) gate.leave(ticket, 'done');
@@ -38,11 +38,38 @@ test('writes wait in the order of their arrival, one for each that ends, and nob
   assert.deepEqual(order, [1, 2, 3]);
 });
 
+test('of those that wait, one of each lane goes first: a lane whose writes hang holds one place, not as many as it likes', async () => {
+  const gate = new WriteGate();
+  const inside = full(gate);
+  const order: string[] = [];
+  const passes = new Map<string, Pass>();
+  for (const write of ['slow 1', 'slow 2', 'slow 3', 'other 1', 'other 2']) {
+    void gate.enter(write.split(' ')[0] ?? '', write, 5_000, NEVER).then((pass) => {
+      order.push(write);
+      passes.set(write, pass);
+    });
+  }
+  const end = async (pass: Pass | undefined) => {
+    assert.ok(pass);
+    gate.leave(pass, 'done');
+    await nextTick();
+  };
+  await end(inside[0]);
+  await end(inside[1]);
+  assert.deepEqual(order, ['slow 1', 'other 1']);
+  await end(passes.get('other 1'));
+  assert.deepEqual(order.slice(2), ['other 2']);
+  await end(passes.get('other 2'));
+  assert.deepEqual(order.slice(3), ['slow 2'], 'a place that nobody else wants is not left empty');
+  await end(passes.get('slow 1'));
+  assert.deepEqual(order.slice(4), ['slow 3']);
+});
+
 test('who waits in vain is told that nothing was sent, and the next in line is not held up', async () => {
   const gate = new WriteGate();
   const inside = full(gate);
-  const vain = gate.enter('POST /x', 30, NEVER);
-  const patient = gate.enter('POST /y', 5_000, NEVER);
+  const vain = gate.enter('x', 'POST /x', 30, NEVER);
+  const patient = gate.enter('x', 'POST /y', 5_000, NEVER);
   const error = await vain.catch((reason: unknown) => reason);
   assert.ok(error instanceof ClusterError);
   assert.equal(error.kind, 'throttled');
@@ -58,21 +85,21 @@ test('who is aborted leaves the line', async () => {
   const gate = new WriteGate();
   full(gate);
   const abort = new AbortController();
-  const waiting = gate.enter('w', 5_000, abort.signal);
+  const waiting = gate.enter('x', 'w', 5_000, abort.signal);
   abort.abort(new Error('never mind'));
   await assert.rejects(waiting, /never mind/);
   assert.equal(gate.load.waiting, 0);
-  await assert.rejects(gate.enter('w', 5_000, abort.signal), /never mind/);
+  await assert.rejects(gate.enter('x', 'w', 5_000, abort.signal), /never mind/);
 });
 
 test('after a Retry-After those that wait go on by themselves', async () => {
   const gate = new WriteGate();
-  const ticket = gate.enterNow(false);
+  const ticket = gate.enterNow('busy');
   assert.ok(ticket);
   gate.leave(ticket, 'overloaded', 100);
   const startedAt = performance.now();
-  assert.equal(gate.enterNow(false), null);
-  await Promise.all([gate.enter('a', 2_000, NEVER), gate.enter('b', 2_000, NEVER), sleep(110)]);
+  assert.equal(gate.enterNow('busy'), null);
+  await Promise.all([gate.enter('a', 'w', 2_000, NEVER), gate.enter('b', 'w', 2_000, NEVER), sleep(110)]);
   const waitedMs = performance.now() - startedAt;
   assert.ok(waitedMs >= 99 && waitedMs < 1_500, String(waitedMs));
 });
@@ -80,7 +107,7 @@ test('after a Retry-After those that wait go on by themselves', async () => {
 test('the line has an end', async () => {
   const gate = new WriteGate();
   full(gate);
-  const waiting = Array.from({ length: 1_000 }, () => gate.enter('w', 200, NEVER).catch(() => 'refused'));
-  await assert.rejects(gate.enter('one too many', 200, NEVER), /not sent/);
+  const waiting = Array.from({ length: 1_000 }, () => gate.enter('x', 'w', 200, NEVER).catch(() => 'refused'));
+  await assert.rejects(gate.enter('x', 'one too many', 200, NEVER), /not sent/);
   await Promise.all(waiting);
 });

@@ -111,10 +111,38 @@ test('when one in ten hangs, the others go on at nearly their full rate', () => 
   assert.ok(done >= 0.9 * 30 * 100, String(done));
 });
 
-test('when nothing is answered at all, no more is sent than the limit', () => {
+/** Sends whatever it may, and nothing is answered. @returns how many were sent */
+function fill(limit: WriteLimit, now: number): number {
+  let sent = 0;
+  for (; limit.hasRoom(now); sent += 1) limit.start(now);
+  return sent;
+}
+
+test('when nothing is answered at all, what is under way stays bounded, and comes in waves of a second', () => {
   const limit = new WriteLimit();
-  for (let at = 0; at < 60_000; at += 100) if (limit.hasRoom(at)) limit.start(at);
-  assert.equal(limit.inFlight, LIMIT.initial);
+  const sent: number[] = [];
+  for (let now = 0; now < 10_000; now += LIMIT.hangsAfterMs / 2) sent.push(fill(limit, now));
+  const { initial, maxUnexplained } = LIMIT;
+  const waves = Array.from({ length: maxUnexplained / initial + 1 }, () => [initial, 0]).flat();
+  assert.deepEqual(sent, [...waves, ...Array(sent.length - waves.length).fill(0)]);
+});
+
+test('writes that hang, all that are under way, leave their places to those that wait', () => {
+  const limit = new WriteLimit();
+  fill(limit, 0);
+  assert.ok((limit.looksAgainAt(1) ?? Number.POSITIVE_INFINITY) <= LIMIT.hangsAfterMs, 'whoever waits looks by then');
+  assert.equal(limit.hasRoom(LIMIT.hangsAfterMs - 1), false);
+  assert.equal(fill(limit, LIMIT.hangsAfterMs), LIMIT.initial);
+});
+
+test('a server that was silent for long and answers then gets less, and its next slow answers are no news', () => {
+  const limit = new WriteLimit();
+  const slow = Array.from({ length: LIMIT.initial }, () => limit.start(0));
+  fill(limit, 1_500);
+  for (const ticket of slow) limit.end(ticket, 'done', 2_000);
+  const shrunk = Math.floor(LIMIT.initial * LIMIT.shrinkWhenRefused);
+  assert.equal(limit.limit, shrunk, 'once for all of them');
+  assert.equal(fill(limit, 1_500 + LIMIT.hangsRatio * 2_000 - 1), 0, 'what takes as long as that does not hang');
 });
 
 test('a backlog that is gone leaves the limit as it is', () => {

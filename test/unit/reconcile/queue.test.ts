@@ -3,6 +3,12 @@ import { mock, test } from 'node:test';
 import { DEFAULT_BACK_OFF } from '../../../src/reconcile/pace.ts';
 import { KeyQueue, type QueueOptions } from '../../../src/reconcile/queue.ts';
 
+/** Takes for as long as there is something to take. */
+function allOf(queue: KeyQueue<string>): string[] {
+  const key = queue.take();
+  return key === null ? [] : [key, ...allOf(queue)];
+}
+
 const queueOf = (options: Partial<QueueOptions> = {}) => new KeyQueue<string>({ onReady: () => undefined, ...options });
 
 test('keys come out in the order they came in, each once', () => {
@@ -236,10 +242,7 @@ test('a person’s edit of a failing job goes before the backlog, and other peop
 
 test('work that hangs leaves places: for edits beside the backlog, for healthy jobs beside edits of failing ones', () => {
   const queue = queueOf({ concurrency: 16 });
-  const takeAll = (): string[] => {
-    const key = queue.take();
-    return key === null ? [] : [key, ...takeAll()];
-  };
+  const takeAll = () => allOf(queue);
   for (let i = 0; i < 100; i += 1) queue.add(`idle-${i}`, 'backlog');
   assert.equal(takeAll().length, 14);
   queue.add('edited', 'edit');
@@ -256,7 +259,7 @@ test('work that hangs leaves places: for edits beside the backlog, for healthy j
   queue.drop(() => true);
 });
 
-test('an edit does not wait for calls that hang, though all of them are edits: after three seconds those count no more', () => {
+test('an edit does not wait for calls that hang, though all of them are edits: after a second those count no more', () => {
   mock.timers.enable({ apis: ['setTimeout'] });
   try {
     let now = 0;
@@ -266,24 +269,42 @@ test('an edit does not wait for calls that hang, though all of them are edits: a
       now += ms;
       mock.timers.tick(ms);
     };
-    for (const key of ['hangs-1', 'hangs-2', 'hangs-3', 'hangs-4', 'healthy']) queue.add(key, 'edit');
-    assert.deepEqual([queue.take(), queue.take(), queue.take()], ['hangs-1', 'hangs-2', null]);
+    const takeAll = () => allOf(queue);
+    for (let i = 1; i <= 8; i += 1) queue.add(`hangs-${i}`, 'edit');
+    queue.add('healthy', 'edit');
+    assert.deepEqual(takeAll(), ['hangs-1', 'hangs-2']);
     const before = readyCalls;
-    pass(2_999);
-    assert.equal(queue.take(), null);
+    pass(999);
+    assert.deepEqual(takeAll(), []);
     pass(1);
     assert.equal(readyCalls, before + 1, 'whoever takes is told that there is room');
-    assert.deepEqual([queue.take(), queue.take(), queue.take()], ['hangs-3', 'hangs-4', null]);
-    pass(3_000);
-    assert.equal(queue.take(), null, 'no more than as many again: what hangs is bounded');
-    queue.add('backlog', 'backlog');
-    assert.equal(queue.take(), null);
+    assert.deepEqual(takeAll(), ['hangs-3', 'hangs-4']);
+    pass(1_000);
+    assert.deepEqual(takeAll(), ['hangs-5', 'hangs-6']);
+    pass(1_000);
+    assert.deepEqual(takeAll(), ['hangs-7', 'hangs-8']);
+    pass(1_000);
+    assert.deepEqual(takeAll(), [], 'no more than three times as many again: what hangs is bounded');
     queue.done('hangs-1');
-    assert.equal(queue.take(), 'healthy');
+    assert.deepEqual(takeAll(), ['healthy']);
     queue.drop(() => true);
   } finally {
     mock.timers.reset();
   }
+});
+
+test('a repair does not wait for edits that hang either, but repairs that hang do not make room for more of them', () => {
+  let now = 0;
+  const queue = queueOf({ concurrency: 2, now: () => now });
+  for (const key of ['hangs-1', 'hangs-2']) queue.add(key, 'edit');
+  assert.deepEqual([queue.take(), queue.take()], ['hangs-1', 'hangs-2']);
+  for (const key of ['repair-1', 'repair-2']) queue.hint(key);
+  assert.equal(queue.take(), null);
+  now += 1_000;
+  assert.equal(queue.take(), 'repair-1');
+  now += 1_000;
+  assert.equal(queue.take(), null);
+  queue.drop(() => true);
 });
 
 test('a time beyond what a timer can hold does not come at once', () => {
