@@ -146,7 +146,9 @@ function planObject(input: PlanInput, { object, key, asked }: Wanted, { writes, 
   const hash = goalHash(asked);
   if (settled?.goalHash === hash && settled.storedHash === goalHash(found)) return;
   const action = { do: 'replace', object: replacement(object, found), goalHash: hash } as const;
-  (isSame ? relabels : writes).push({ ...action, ...reason(object, found, asked.revision) });
+  const because = reason(object, found, asked.revision);
+  if (isSame) relabels.push({ ...action, ...because, relabels: true });
+  else writes.push({ ...action, ...because });
 }
 
 /** Why nothing can be done about an object that is there; null when something can. */

@@ -216,6 +216,7 @@ export class Controller {
         fence,
         reserveRemoval: (current) => this.#deps.store.reserveRemoval(current, id, goal.revision),
         keepers: taken?.keepers ?? [],
+        othersWait: () => this.#queue.isAwaited,
         now: Date.now,
         turn,
       });
@@ -259,6 +260,7 @@ export class Controller {
     if (next.kind === 'retry') this.#queue.retry(id, next.afterMs);
     else if (result.wrote) this.#queue.slowDown(id);
     else this.#queue.succeeded(id);
+    if (next.kind === 'again') this.#queue.hint(id, 'backlog');
     if (next.kind === 'at') this.#queue.addAfter(id, Math.max(0, next.time - Date.now()));
   }
 

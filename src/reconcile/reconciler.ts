@@ -2,7 +2,15 @@ import { canonicalJson } from '../job/canonical.ts';
 import type { Goal } from '../job/goal.ts';
 import type { ClusterId, StoreId } from '../job/ids.ts';
 import type { FieldKeeper, JobStatus } from '../job/status.ts';
-import { type Action, actionKey, type ClusterAction, inSteps, isClusterAction, removesCell } from '../plan/actions.ts';
+import {
+  type Action,
+  actionKey,
+  areAwaited,
+  type ClusterAction,
+  inSteps,
+  isClusterAction,
+  removesCell,
+} from '../plan/actions.ts';
 import { cellNamespace } from '../plan/names.ts';
 import { keyText, type ObjectKey, type ObservedObject, ownership } from '../plan/objects.ts';
 import { type CellObservation, isAt, type SeenObject, seenAt } from '../plan/observation.ts';
@@ -47,12 +55,16 @@ export interface ReconcileInput {
   /** Who else keeps fields of the job's StreamJob. */
   readonly keepers: readonly FieldKeeper[];
   readonly now: () => number;
+  /** Whether other jobs wait for a turn that somebody wants something of. Left out: none do. */
+  readonly othersWait?: () => boolean;
   /** Hears of each plan and each write. */
   readonly turn?: Turn;
 }
 
 export type Next =
   | { readonly kind: 'idle' }
+  /** Once those who wait had their turns. */
+  | { readonly kind: 'again' }
   | { readonly kind: 'at'; readonly time: number }
   | { readonly kind: 'retry'; readonly afterMs: number | null };
 
@@ -87,6 +99,8 @@ interface Progress {
   /** The namespace of the tenant, which is not there, and which no cell makes. */
   missingNamespace: string | null;
   braked: Braked | null;
+  /** What nobody waits for was left to another turn. */
+  gaveWay: boolean;
   /** The fence under which was written last. */
   fence: Fence | null;
 }
@@ -103,6 +117,7 @@ export async function reconcile(input: ReconcileInput): Promise<ReconcileResult>
     failure: null,
     missingNamespace: null,
     braked: null,
+    gaveWay: false,
     fence: null,
   };
   let actions: Action[] = [];
@@ -173,9 +188,16 @@ function observe(input: ReconcileInput, { met, read }: Progress): CellObservatio
   return { ...observed, objects: [...others, ...shown] };
 }
 
-/** Step by step, and no further than the first in which a write fails. @returns whether planning again makes sense */
+/**
+ * Step by step, and no further than the first in which a write fails, or what others wait for goes first.
+ * @returns whether planning again makes sense
+ */
 async function applyAll(input: ReconcileInput, writes: readonly ClusterAction[], progress: Progress): Promise<boolean> {
   for (const step of inSteps(writes)) {
+    if (givesWay(input, step, progress)) {
+      progress.gaveWay = true;
+      return false;
+    }
     const fence = input.fence();
     if (!fence) return false;
     progress.fence = fence;
@@ -192,6 +214,13 @@ async function applyAll(input: ReconcileInput, writes: readonly ClusterAction[],
   }
   return true;
 }
+
+/**
+ * An edit is one write or a few that people wait for, and then one for each other object, which shows the new revision.
+ * Those are left to a turn of their own where others wait; that one gives way to nobody, so that it comes to its end.
+ */
+const givesWay = ({ othersWait }: ReconcileInput, step: readonly ClusterAction[], { writes }: Progress): boolean =>
+  !areAwaited(step) && areAwaited(writes) && othersWait?.() === true;
 
 /** @returns whether planning again makes sense */
 async function failed(input: ReconcileInput, failures: readonly FailedWrite[], progress: Progress): Promise<boolean> {
@@ -279,7 +308,7 @@ function conclude(input: ReconcileInput, actions: readonly Action[], progress: P
     changed: canonicalJson(next) !== canonicalJson(input.previous),
     events: [...done, ...transitions(input.previous, next)],
     done,
-    next: nextTurn(actions, failure),
+    next: progress.gaveWay ? { kind: 'again' } : nextTurn(actions, failure),
     wrote: done.length > 0,
     failure,
     connectionError: connection ? failure : null,

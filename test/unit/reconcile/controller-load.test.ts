@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTick, setTimeout as sleep } from 'node:timers/promises';
+import { CALL_TIMEOUT_MS } from '../../../src/cluster/transport.ts';
+import { WriteGate } from '../../../src/cluster/write-gate.ts';
 import { clusterId, type JobId, jobId, SHARD_COUNT, type Shard, shard } from '../../../src/job/ids.ts';
-import type { ClusterAction } from '../../../src/plan/actions.ts';
+import type { JobStatus } from '../../../src/job/status.ts';
+import { areAwaited, type ClusterAction } from '../../../src/plan/actions.ts';
 import { LABELS, type ObservedObject } from '../../../src/plan/objects.ts';
 import { FakeCluster } from '../../../src/ports/cluster.fake.ts';
 import { type CellAddress, ClusterError } from '../../../src/ports/cluster.ts';
@@ -27,6 +30,7 @@ class ManyCells implements CellView {
   /** What becomes of a job's writes before they reach its cell. */
   fault: (id: JobId) => Promise<void> = () => nextTick();
   calls = 0;
+  onWrite: (action: ClusterAction) => void = () => undefined;
 
   observe(address: CellAddress) {
     return this.of(address.id).observe(address);
@@ -35,6 +39,7 @@ class ManyCells implements CellView {
   async execute(action: ClusterAction, fence: Fence): Promise<ObservedObject | null> {
     if (action.do === 'delete') throw new Error('nothing is deleted here');
     this.calls += 1;
+    this.onWrite(action);
     const id = jobId(action.object.metadata.labels?.[LABELS.jobId] ?? '');
     await this.fault(id);
     return this.of(id).execute(action, fence);
@@ -167,6 +172,56 @@ test('1,000 jobs whose calls hang: no more calls than workers, and a healthy edi
   end.resolve();
   await world.controller.drained();
 });
+
+test('100 edits at once: what people wait for is written for all of them before what only shows a new revision', async () => {
+  const world = worldOf(100);
+  await world.controller.activate(world.cluster, SHARDS);
+  await until('all cells are made', 5_000, () => world.store.statusesById.size === 100);
+  const writes: boolean[] = [];
+  world.cell.onWrite = (action) => writes.push(areAwaited([action]));
+  for (let n = 0; n < 100; n += 1) world.edit(idOf(n));
+  const isAtRest = ({ phase, next }: JobStatus) =>
+    phase === 'Progressing' && next.every(({ action }) => action === 'wait');
+  const statuses = () => [...world.store.statusesById.values()];
+  await until('nothing is left to do', 10_000, () =>
+    statuses().every((status) => status.observedRevision === 2 && isAtRest(status)),
+  );
+  const last = writes.lastIndexOf(true);
+  const before = writes.slice(0, last).filter((awaited) => !awaited).length;
+  assert.ok(before <= CONCURRENCY * 6, `${before} of ${writes.length} writes that nobody waits for went before`);
+  world.controller.deactivate();
+  await world.controller.drained();
+});
+
+for (const hanging of [38, 50]) {
+  test(`${hanging} edits whose calls hang, all at once and before a healthy one: it is served within 5 s`, async () => {
+    const world = worldOf(100);
+    const { cell } = world;
+    await world.controller.activate(world.cluster, SHARDS);
+    await until('all cells are made', 5_000, () => world.store.statusesById.size === 100);
+    // As the transport has it: so many writes at once, and each ends by its time-out.
+    const gate = new WriteGate();
+    const end = new AbortController();
+    const hung = new Set(Array.from({ length: hanging }, (_, n) => idOf(n)));
+    cell.fault = async (id) => {
+      const pass = gate.enterNow(id) ?? (await gate.enter(id, 'PUT', CALL_TIMEOUT_MS / 2, undefined));
+      if (hung.has(id)) await sleep(CALL_TIMEOUT_MS, null, { signal: end.signal }).catch(() => null);
+      else await nextTick();
+      gate.leave(pass, hung.has(id) ? 'lost' : 'done');
+      if (hung.has(id)) throw new ClusterError('unavailable', 'no answer in time');
+    };
+    try {
+      for (const id of hung) world.edit(id);
+      const healthy = idOf(99);
+      world.edit(healthy);
+      await until('the healthy edit is served', 5_000, () => world.isServed(healthy));
+    } finally {
+      world.controller.deactivate();
+      end.abort();
+    }
+    await world.controller.drained();
+  });
+}
 
 test('as many turns at the same time as it is told', async () => {
   const world = worldOf(100, 48);

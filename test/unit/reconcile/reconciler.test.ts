@@ -19,7 +19,11 @@ const turn = (
   of: Goal,
   cell: FakeCluster,
   previous: JobStatus | null = null,
-  options: { readonly fence?: () => Fence | null; readonly verdict?: BrakeVerdict } = {},
+  options: {
+    readonly fence?: () => Fence | null;
+    readonly verdict?: BrakeVerdict;
+    readonly othersWait?: () => boolean;
+  } = {},
 ): Promise<ReconcileResult> =>
   reconcile({
     storeId: STORE,
@@ -31,6 +35,7 @@ const turn = (
     reserveRemoval: async () => options.verdict ?? { kind: 'granted' },
     keepers: [],
     now: () => NOW,
+    othersWait: options.othersWait ?? (() => false),
   });
 
 const reason = (result: ReconcileResult) => result.status.conditions[0]?.reason;
@@ -48,6 +53,25 @@ test('a converged job costs nothing: no write, no event, no changed status', asy
   const first = await turn(goal, cell);
   const second = await turn(goal, cell, first.status);
   assert.deepEqual([cell.writes, second.events, second.changed, second.next], [0, [], false, { kind: 'idle' }]);
+});
+
+test('an edit writes what people wait for, and where others wait leaves the revision of all else to a turn after theirs', async () => {
+  const cell = runningCell(goal);
+  const edited = goalOf({ container: { image: 'registry.example/app:2' } }, { revision: 2 });
+  const options = { othersWait: () => true };
+  const first = await turn(edited, cell, null, options);
+  assert.match(cell.calls.join(), /^replace Deployment[^,]*$/);
+  assert.deepEqual([first.next, reason(first)], [{ kind: 'again' }, 'Applying']);
+  const second = await turn(edited, cell, first.status, options);
+  assert.equal(cell.writes, renderGoal(edited).length, 'that one comes to its end, though others wait still');
+  assert.notEqual(second.next.kind, 'again');
+});
+
+test('where nobody waits, an edit is one turn', async () => {
+  const cell = runningCell(goal);
+  const edited = goalOf({ container: { image: 'registry.example/app:2' } }, { revision: 2 });
+  const result = await turn(edited, cell);
+  assert.deepEqual([cell.writes, result.next.kind], [renderGoal(edited).length, 'at']);
 });
 
 /** A watch that has not told of anything yet: objects show only after a live read. */
