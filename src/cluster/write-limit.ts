@@ -20,7 +20,7 @@ export const LIMIT = {
   probeEveryMs: 30_000,
   probeMs: 1_000,
   /** A write that takes longer than this, and so many times as long as others, hangs. */
-  hangsAfterMs: 1_000,
+  hangsAfterMs: 500,
   hangsRatio: 4,
   /** So many of those that hang take no place from others. */
   maxHanging: 128,

@@ -58,10 +58,10 @@ interface Delay {
 
 /**
  * Work that takes longer than this waits for something of its own, and an edit or a repair need not wait for it. In waves
- * of this length, fifty edits that hang at once are out of a healthy one's way in the 5 s in which it is promised to be
- * served (faults.md row 22). A rebuild's turns may take as long; a backlog waits for them all the same.
+ * of this length, fifty edits that hang at once are out of a healthy one's way well within the 5 s in which it is promised
+ * to be served (faults.md row 22). A rebuild's turns may take as long; a backlog waits for them all the same.
  */
-const STUCK_MS = 1_000;
+const STUCK_MS = 500;
 
 /** setTimeout takes no more, and fires at once instead. */
 const MAX_DELAY_MS = 2 ** 31 - 1;

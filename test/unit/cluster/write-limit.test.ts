@@ -118,7 +118,7 @@ function fill(limit: WriteLimit, now: number): number {
   return sent;
 }
 
-test('when nothing is answered at all, what is under way stays bounded, and comes in waves of a second', () => {
+test('when nothing is answered at all, what is under way stays bounded, and comes in waves', () => {
   const limit = new WriteLimit();
   const sent: number[] = [];
   for (let now = 0; now < 10_000; now += LIMIT.hangsAfterMs / 2) sent.push(fill(limit, now));
