@@ -1,5 +1,13 @@
 import type { ClusterAction } from '../plan/actions.ts';
-import { ANNOTATIONS, type KubeObject, keyOf, MANAGER, type ObjectKey, type ObservedObject } from '../plan/objects.ts';
+import {
+  ANNOTATIONS,
+  type KubeObject,
+  keyOf,
+  LABELS,
+  MANAGER,
+  type ObjectKey,
+  type ObservedObject,
+} from '../plan/objects.ts';
 import { type ActionExecutor, ClusterError } from '../ports/cluster.ts';
 import { type Fence, fenceMark } from '../ports/shards.ts';
 import { decodeObject } from './decode.ts';
@@ -26,13 +34,15 @@ export class KubernetesExecutor implements ActionExecutor {
     switch (action.do) {
       case 'create': {
         const body = stamped(action.object, fence);
-        const raw = await this.#transport.call('POST', createPath(keyOf(body)), { query: WRITE_QUERY, body });
+        const options = { query: WRITE_QUERY, body, lane: laneOf(body) };
+        const raw = await this.#transport.call('POST', createPath(keyOf(body)), options);
         return decodeObject(body.kind, raw);
       }
       case 'replace': {
         // The body carries uid and resourceVersion: a changed or re-made object answers 409.
         const body = stamped(action.object, fence);
-        const raw = await this.#transport.call('PUT', objectPath(keyOf(body)), { query: WRITE_QUERY, body });
+        const options = { query: WRITE_QUERY, body, lane: laneOf(body) };
+        const raw = await this.#transport.call('PUT', objectPath(keyOf(body)), options);
         return decodeObject(body.kind, raw);
       }
       case 'delete':
@@ -53,14 +63,14 @@ export class KubernetesExecutor implements ActionExecutor {
     // A Deployment goes after its workers, so that whoever waits for its end knows that none of them runs any more.
     const propagationPolicy = key.kind === 'Deployment' ? 'Foreground' : 'Background';
     const body = { apiVersion: 'v1', kind: 'DeleteOptions', propagationPolicy, preconditions };
-    await this.#transport.call('DELETE', objectPath(key), { body });
+    await this.#transport.call('DELETE', objectPath(key), { body, lane: placeOf(key) });
   }
 
   async #mark({ key, uid, resourceVersion }: Delete, fence: Fence): Promise<ObservedObject> {
     const mark = fenceMark(fence);
     const annotations = { [ANNOTATIONS.epoch]: mark, [ANNOTATIONS.deleting]: mark };
     const body = { metadata: { uid, ...(resourceVersion !== null && { resourceVersion }), annotations } };
-    const options = { query: WRITE_QUERY, body, contentType: MERGE_PATCH };
+    const options = { query: WRITE_QUERY, body, contentType: MERGE_PATCH, lane: placeOf(key) };
     return decodeObject(key.kind, await this.#transport.call('PATCH', objectPath(key), options));
   }
 
@@ -73,6 +83,12 @@ export class KubernetesExecutor implements ActionExecutor {
     }
   }
 }
+
+/** Writes of one cell are one lane's: in a tenant's namespace those of its other jobs are none of its business. */
+const laneOf = (object: KubeObject): string => object.metadata.labels?.[LABELS.jobId] ?? placeOf(keyOf(object));
+
+/** Where only the key is known: of a cell in a namespace of its own, that namespace; else the object alone. */
+const placeOf = ({ namespace, name }: ObjectKey): string => (namespace === null ? name : `${namespace}/${name}`);
 
 /** The object under the fence's epoch. What is written is wanted, so a mark that an earlier delete left goes. */
 function stamped(object: KubeObject, fence: Fence): KubeObject {

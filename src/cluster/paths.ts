@@ -33,9 +33,6 @@ export const streamJobsPath = (tenant: string | null): string =>
 
 export const streamJobPath = ({ tenant, name }: JobName): string => `${streamJobsPath(tenant)}/${name}`;
 
-/** The namespace that a path leads into, or that it names; empty for all else. */
-export const namespaceOfPath = (path: string): string => /\/namespaces\/([^/]+)/.exec(path)?.[1] ?? '';
-
 export const namespacePath = (name: string): string => `/api/v1/namespaces/${name}`;
 
 export const crdPath = (name: string): string => `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${name}`;

@@ -4,7 +4,6 @@ import { type CallSignals, NO_CALL_SIGNALS } from '../ports/signals.ts';
 import { type Answer, broken, errorOf, isOverload, parseJson } from './api-errors.ts';
 import { callPool, WatchConnections } from './connections.ts';
 import { exchange, type Outgoing } from './exchange.ts';
-import { namespaceOfPath } from './paths.ts';
 import type { ClusterTarget } from './target.ts';
 import { within } from './within.ts';
 import { type Pass, WriteGate, type WriteLoad } from './write-gate.ts';
@@ -29,6 +28,8 @@ export interface CallOptions {
   /** For all of it: waiting for its turn, and the answer to its end. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /** Whose write it is: see {@link WriteGate}. */
+  readonly lane?: string;
   /** A write that waits for no others: the few on which all others depend. */
   readonly urgent?: boolean;
 }
@@ -73,7 +74,7 @@ export class Transport {
    */
   async call(method: Method, path: string, options: CallOptions = {}): Promise<unknown> {
     const what = `${method} ${path}`;
-    const timeoutMs = options.timeoutMs ?? CALL_TIMEOUT_MS;
+    const { lane = null, timeoutMs = CALL_TIMEOUT_MS } = options;
     const until = performance.now() + timeoutMs;
     try {
       const body =
@@ -91,8 +92,8 @@ export class Transport {
       const pass =
         method === 'GET'
           ? null
-          : (this.#gate.enterNow(namespaceOfPath(path), options.urgent) ??
-            (await this.#gate.enter(namespaceOfPath(path), what, timeoutMs / 2, options.signal)));
+          : (this.#gate.enterNow(lane, options.urgent) ??
+            (await this.#gate.enter(lane, what, timeoutMs / 2, options.signal)));
       const answer = await this.#send(request, pass, until);
       if (answer.code >= 300) throw errorOf(what, answer);
       return parseJson(what, answer.text);

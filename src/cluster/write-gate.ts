@@ -4,18 +4,21 @@ import { type Outcome, type Ticket, WriteLimit } from './write-limit.ts';
 /** More than this wait for no API server; it is far above the number of workers of one process. */
 const MAX_WAITING = 1_000;
 
-/** Of all places, lanes with a write that hangs get so many at most: the others are for whoever comes next. */
+/** What has a write that hangs gets a place only while so many are free: they are for whoever comes next. */
 const TROUBLED_SHARE = 0.5;
 
+/** Whose write it is, such as a job; null for what belongs to nothing else. */
+export type Lane = string | null;
+
 interface Waiter {
-  readonly lane: string;
+  readonly lane: Lane;
   readonly admit: (pass: Pass) => void;
 }
 
 /** The right to send one write; given back with {@link WriteGate.leave}. */
 export interface Pass {
   readonly ticket: Ticket;
-  readonly lane: string;
+  readonly lane: Lane;
 }
 
 /** How writes stand, for metrics. */
@@ -26,9 +29,9 @@ export interface WriteLoad {
 }
 
 /**
- * Lets as many writes through at once as {@link WriteLimit} finds good; the others wait, first come first served. Each
- * goes by a lane, such as a namespace, and as long as others wait a lane has no more than one under way: where its writes
- * hang or take long, it holds one place and not as many as it likes.
+ * Lets as many writes through at once as {@link WriteLimit} finds good; the others wait, first come first served. Of
+ * those that wait, lanes with nothing under way come first, and those with a write that hangs come last: it then holds one
+ * place, and not as many as it likes.
  */
 export class WriteGate {
   readonly #limit: WriteLimit;
@@ -49,7 +52,7 @@ export class WriteGate {
   }
 
   /** @param urgent passes all that wait, and a pause that the server asked for. @returns null where one has to wait */
-  enterNow(lane: string, urgent = false): Pass | null {
+  enterNow(lane: Lane, urgent = false): Pass | null {
     const now = this.#now();
     return urgent || (this.#waiting.size === 0 && this.#limit.hasRoom(now)) ? this.#start(lane, now) : null;
   }
@@ -59,7 +62,7 @@ export class WriteGate {
    * @throws ClusterError `throttled` when its turn has not come after `timeoutMs`, or too many wait: nothing was sent
    * @throws what `signal` is aborted with
    */
-  enter(lane: string, what: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<Pass> {
+  enter(lane: Lane, what: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<Pass> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
       if (this.#waiting.size >= MAX_WAITING) return reject(this.#refusal(what));
@@ -91,24 +94,30 @@ export class WriteGate {
 
   leave({ ticket, lane }: Pass, outcome: Outcome, retryAfterMs = 0): void {
     this.#limit.end(ticket, outcome, this.#now(), retryAfterMs);
-    const others = this.#underWay.get(lane);
-    others?.delete(ticket);
-    if (others?.size === 0) this.#underWay.delete(lane);
+    if (lane !== null) this.#left(lane, ticket);
     if (this.#waiting.size > 0) this.#admit();
   }
 
-  #start(lane: string, now: number): Pass {
+  #start(lane: Lane, now: number): Pass {
     const ticket = this.#limit.start(now);
-    const others = this.#underWay.get(lane);
-    if (others) others.add(ticket);
-    else this.#underWay.set(lane, new Set([ticket]));
+    if (lane !== null) {
+      const others = this.#underWay.get(lane);
+      if (others) others.add(ticket);
+      else this.#underWay.set(lane, new Set([ticket]));
+    }
     return { ticket, lane };
+  }
+
+  #left(lane: string, ticket: Ticket): void {
+    const others = this.#underWay.get(lane);
+    others?.delete(ticket);
+    if (others?.size === 0) this.#underWay.delete(lane);
   }
 
   #admit(): void {
     const now = this.#now();
-    this.#admitWhere((lane) => !this.#underWay.has(lane), now);
-    this.#admitWhere((lane) => !this.#hangs(lane), now);
+    this.#admitWhere((lane) => lane === null || !this.#underWay.has(lane), now);
+    this.#admitWhere((lane) => lane === null || !this.#hangs(lane), now);
     this.#admitWhere(() => true, now, TROUBLED_SHARE);
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
@@ -121,7 +130,7 @@ export class WriteGate {
     return false;
   }
 
-  #admitWhere(mayGo: (lane: string) => boolean, now: number, share = 1): void {
+  #admitWhere(mayGo: (lane: Lane) => boolean, now: number, share = 1): void {
     for (const waiter of this.#waiting) {
       if (!this.#limit.hasRoom(now, share)) return;
       if (mayGo(waiter.lane)) waiter.admit(this.#start(waiter.lane, now));

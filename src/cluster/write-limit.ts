@@ -24,8 +24,8 @@ export const LIMIT = {
   hangsRatio: 4,
   /** So many of those that hang take no place from others. */
   maxHanging: 128,
-  /** And so many while nothing that started later was answered: it may as well be the server that hangs. */
-  maxUnexplained: 64,
+  /** Where nothing that started later was answered, it may as well be the server: so many times the limit, at most. */
+  maxUnexplainedRatio: 4,
 } as const;
 
 /**
@@ -76,9 +76,10 @@ export class WriteLimit {
 
   /** Whether one more may be sent now. @param share of the limit that may be in use then; by default all of it */
   hasRoom(now: number, share = 1): boolean {
-    this.#setHangingAside(now);
     if (this.#probingSince !== null && now - this.#probingSince > LIMIT.probeMs) this.#endProbe(now);
-    return now >= this.#heldUntil && this.#counted < Math.ceil(this.limit * share);
+    const places = Math.ceil(this.limit * share);
+    this.#setHangingAside(now, places);
+    return now >= this.#heldUntil && this.#counted < places;
   }
 
   /** When {@link hasRoom} may become true without any write's end; null: not before one. */
@@ -102,7 +103,8 @@ export class WriteLimit {
     if (ticket.hangs) this.#hanging -= 1;
     switch (outcome) {
       case 'done':
-        if (ticket.hangs && !this.#isAlone(ticket)) this.#wasSlow(ticket, now);
+        // It hung, and no other was answered meanwhile: it was the server.
+        if (ticket.hangs && !this.#isAlone(ticket)) this.#shrink(ticket, now);
         else this.#sample(ticket, now);
         this.#answered(ticket);
         break;
@@ -146,22 +148,18 @@ export class WriteLimit {
   /**
    * What hangs while others are answered waits for something of its own: it leaves its place to others. So do some where
    * no other was answered, since with all places taken by such writes none can be: what follows them shows which it is.
+   * Of a server that is slow the limit sinks, and with it how many that are.
    */
-  #setHangingAside(now: number): void {
-    if (this.#counted < this.limit) return;
+  #setHangingAside(now: number, places: number): void {
+    if (this.#counted < places) return;
+    const maxUnexplained = Math.min(LIMIT.maxHanging, LIMIT.maxUnexplainedRatio * this.limit);
     for (const ticket of this.#underWay) {
       if (now - ticket.startedAt < this.#hangsAfterMs) return;
-      const most = this.#isAlone(ticket) ? LIMIT.maxHanging : LIMIT.maxUnexplained;
+      const most = this.#isAlone(ticket) ? LIMIT.maxHanging : maxUnexplained;
       if (ticket.hangs || this.#hanging >= most) continue;
       ticket.hangs = true;
       this.#hanging += 1;
     }
-  }
-
-  /** A write that hung, and no other was answered meanwhile, has its answer: it was the server. */
-  #wasSlow(ticket: Ticket, now: number): void {
-    this.#recentMs = Math.max(this.#recentMs, now - ticket.startedAt);
-    this.#shrink(ticket, now);
   }
 
   /** At most once for all that were under way together: they met the same trouble. */

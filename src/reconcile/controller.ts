@@ -216,7 +216,7 @@ export class Controller {
         fence,
         reserveRemoval: (current) => this.#deps.store.reserveRemoval(current, id, goal.revision),
         keepers: taken?.keepers ?? [],
-        othersWait: () => this.#queue.isAwaited,
+        editsWait: () => this.#queue.isEditWaiting,
         now: Date.now,
         turn,
       });

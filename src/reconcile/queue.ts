@@ -19,7 +19,7 @@ export interface QueueLoad {
 export interface QueueOptions {
   /** Called whenever there may be something to take. */
   readonly onReady: () => void;
-  /** Keys worked on at the same time, at most. */
+  /** Keys worked on at the same time, beside those that are stuck: three times as many, at most. */
   readonly concurrency?: number;
   readonly signals?: QueueSignals;
   /** Milliseconds of a clock that never goes back. */
@@ -57,9 +57,9 @@ interface Delay {
 }
 
 /**
- * Work that takes longer than this waits for something of its own, and an edit or a repair need not wait for it. In waves
- * of this length, fifty edits that hang at once are out of a healthy one's way well within the 5 s in which it is promised
- * to be served (faults.md row 22). A rebuild's turns may take as long; a backlog waits for them all the same.
+ * Work that takes longer than this waits for something of its own, and others need not wait for it: so many of it take no
+ * place. In waves of this length, fifty edits that hang at once are out of a healthy one's way well within the 5 s in which
+ * it is promised to be served (faults.md row 22). How many may be worked on of what nobody asked for counts them all.
  */
 const STUCK_MS = 500;
 
@@ -104,9 +104,9 @@ export class KeyQueue<K extends string> {
     };
   }
 
-  /** Whether keys wait for a worker that somebody wants something of. */
-  get isAwaited(): boolean {
-    return this.#waiting.has('edit') || this.#waiting.has('repair');
+  /** Whether an edit waits for a worker. */
+  get isEditWaiting(): boolean {
+    return this.#waiting.has('edit');
   }
 
   /** Of how many keys anything is kept. */
@@ -172,7 +172,7 @@ export class KeyQueue<K extends string> {
     const stuck = this.#stuck(since);
     const taken = this.#waiting.take(since, (line) => this.#isOpen(line, stuck));
     if (!taken) {
-      if (this.isAwaited) this.#lookAgain(since, stuck);
+      if (this.#waiting.size > 0) this.#lookAgain(since, stuck);
       return null;
     }
     const { key, line } = taken;
@@ -217,8 +217,7 @@ export class KeyQueue<K extends string> {
   #isOpen(line: LineName, stuck: number): boolean {
     const { edit, mend, troubled } = this.#busy;
     const { all, unasked, failing, aside } = this.#limits;
-    const passes = line === 'edit' || line === 'repair';
-    if (this.#working.size - (passes ? Math.min(stuck, aside) : 0) >= all) return false;
+    if (this.#working.size - Math.min(stuck, aside) >= all) return false;
     if (line === 'edit') return true;
     if (line === 'mend') return mend + troubled < failing;
     if (this.#working.size - edit - mend >= unasked) return false;
@@ -235,7 +234,7 @@ export class KeyQueue<K extends string> {
     return count;
   }
 
-  /** An edit or a repair waits: says so again when the next one that is worked on counts as stuck. */
+  /** Somebody waits: says so again when the next one that is worked on counts as stuck. */
   #lookAgain(now: number, stuck: number): void {
     if (this.#lookingAgain) return;
     const next = [...this.#working.values()][stuck];

@@ -55,15 +55,15 @@ export interface ReconcileInput {
   /** Who else keeps fields of the job's StreamJob. */
   readonly keepers: readonly FieldKeeper[];
   readonly now: () => number;
-  /** Whether other jobs wait for a turn that somebody wants something of. Left out: none do. */
-  readonly othersWait?: () => boolean;
+  /** Whether edits of other jobs wait for a turn. Left out: none do. */
+  readonly editsWait?: () => boolean;
   /** Hears of each plan and each write. */
   readonly turn?: Turn;
 }
 
 export type Next =
   | { readonly kind: 'idle' }
-  /** Once those who wait had their turns. */
+  /** After the edits that wait. */
   | { readonly kind: 'again' }
   | { readonly kind: 'at'; readonly time: number }
   | { readonly kind: 'retry'; readonly afterMs: number | null };
@@ -128,6 +128,7 @@ export async function reconcile(input: ReconcileInput): Promise<ReconcileResult>
     const writes = actions.filter(isClusterAction);
     if (writes.length === 0 || !(await applyAll(input, writes, progress))) break;
   }
+  if (progress.gaveWay) actions = planNow(input, progress);
   return conclude(input, actions, progress);
 }
 
@@ -217,10 +218,11 @@ async function applyAll(input: ReconcileInput, writes: readonly ClusterAction[],
 
 /**
  * An edit is one write or a few that people wait for, and then one for each other object, which shows the new revision.
- * Those are left to a turn of their own where others wait; that one gives way to nobody, so that it comes to its end.
+ * Where other edits wait, those are left to a turn of their own. One that begins with them does not give way, so that it
+ * comes to its end.
  */
-const givesWay = ({ othersWait }: ReconcileInput, step: readonly ClusterAction[], { writes }: Progress): boolean =>
-  !areAwaited(step) && areAwaited(writes) && othersWait?.() === true;
+const givesWay = ({ editsWait }: ReconcileInput, step: readonly ClusterAction[], { writes }: Progress): boolean =>
+  !areAwaited(step) && areAwaited(writes) && editsWait?.() === true;
 
 /** @returns whether planning again makes sense */
 async function failed(input: ReconcileInput, failures: readonly FailedWrite[], progress: Progress): Promise<boolean> {

@@ -38,7 +38,7 @@ test('writes wait in the order of their arrival, one for each that ends, and nob
   assert.deepEqual(order, [1, 2, 3]);
 });
 
-test('of those that wait, one of each lane goes first: a lane whose writes hang holds one place, not as many as it likes', async () => {
+test('of those that wait, one of each lane goes first: a lane whose writes take long holds one place, not as many as it likes', async () => {
   const gate = new WriteGate();
   const inside = full(gate);
   const order: string[] = [];
@@ -63,6 +63,29 @@ test('of those that wait, one of each lane goes first: a lane whose writes hang 
   assert.deepEqual(order.slice(3), ['slow 2'], 'a place that nobody else wants is not left empty');
   await end(passes.get('slow 1'));
   assert.deepEqual(order.slice(4), ['slow 3']);
+});
+
+test('a lane with a write that hangs gets places only while half of them are free, and what has no lane does not wait for it', async () => {
+  let now = 0;
+  const gate = new WriteGate(undefined, () => now);
+  for (let i = 0; i < LIMIT.initial; i += 1) assert.ok(gate.enterNow('hangs'));
+  const order: string[] = [];
+  const enter = (lane: string | null, what: string) =>
+    gate.enter(lane, what, 5_000, NEVER).then((pass) => {
+      order.push(what);
+      return pass;
+    });
+  for (let i = 1; i <= LIMIT.initial; i += 1) enter('hangs', `again ${i}`).catch(() => 'in vain');
+  now = LIMIT.hangsAfterMs;
+  const others = [enter(null, 'of none'), ...['a', 'b', 'c'].map((lane) => enter(lane, lane))];
+  const passes = await Promise.all(others);
+  const half = LIMIT.initial / 2;
+  assert.equal(order.filter((what) => what.startsWith('again')).length, half - 1, 'with that of none it is half');
+  assert.deepEqual(
+    order.filter((what) => !what.startsWith('again')),
+    ['of none', 'a', 'b', 'c'],
+  );
+  for (const pass of passes) gate.leave(pass, 'done');
 });
 
 test('who waits in vain is told that nothing was sent, and the next in line is not held up', async () => {

@@ -293,6 +293,24 @@ test('an edit does not wait for calls that hang, though all of them are edits: a
   }
 });
 
+test('a burst of edits that take long leaves the share of turns that every line is owed', () => {
+  let now = 0;
+  const queue = queueOf({ concurrency: 16, now: () => now });
+  const taken: string[] = [];
+  for (let i = 0; i < 500; i += 1) queue.add(`edit-${i}`, 'edit');
+  for (let i = 0; i < 50; i += 1) queue.add(`backlog-${i}`, 'backlog');
+  for (; now < 20_000; now += 700) {
+    const turns = allOf(queue);
+    taken.push(...turns);
+    now += 700;
+    for (const key of turns) queue.done(key);
+  }
+  const lines = taken.map((key) => key.split('-')[0]);
+  const backlog = lines.filter((line) => line === 'backlog').length;
+  assert.ok(backlog >= lines.length / 8, `${backlog} of ${lines.length}`);
+  queue.drop(() => true);
+});
+
 test('a repair does not wait for edits that hang either, but repairs that hang do not make room for more of them', () => {
   let now = 0;
   const queue = queueOf({ concurrency: 2, now: () => now });

@@ -22,7 +22,7 @@ const turn = (
   options: {
     readonly fence?: () => Fence | null;
     readonly verdict?: BrakeVerdict;
-    readonly othersWait?: () => boolean;
+    readonly editsWait?: () => boolean;
   } = {},
 ): Promise<ReconcileResult> =>
   reconcile({
@@ -35,7 +35,7 @@ const turn = (
     reserveRemoval: async () => options.verdict ?? { kind: 'granted' },
     keepers: [],
     now: () => NOW,
-    othersWait: options.othersWait ?? (() => false),
+    editsWait: options.editsWait ?? (() => false),
   });
 
 const reason = (result: ReconcileResult) => result.status.conditions[0]?.reason;
@@ -55,13 +55,14 @@ test('a converged job costs nothing: no write, no event, no changed status', asy
   assert.deepEqual([cell.writes, second.events, second.changed, second.next], [0, [], false, { kind: 'idle' }]);
 });
 
-test('an edit writes what people wait for, and where others wait leaves the revision of all else to a turn after theirs', async () => {
+test('an edit writes what people wait for, and where other edits wait leaves the revision of all else to a turn after theirs', async () => {
   const cell = runningCell(goal);
   const edited = goalOf({ container: { image: 'registry.example/app:2' } }, { revision: 2 });
-  const options = { othersWait: () => true };
+  const options = { editsWait: () => true };
   const first = await turn(edited, cell, null, options);
   assert.match(cell.calls.join(), /^replace Deployment[^,]*$/);
-  assert.deepEqual([first.next, reason(first)], [{ kind: 'again' }, 'Applying']);
+  assert.deepEqual([first.next, reason(first)], [{ kind: 'again' }, 'WorkersStarting']);
+  assert.equal(first.status.next.length, renderGoal(edited).length - 1, 'what is left is said, and no more');
   const second = await turn(edited, cell, first.status, options);
   assert.equal(cell.writes, renderGoal(edited).length, 'that one comes to its end, though others wait still');
   assert.notEqual(second.next.kind, 'again');
