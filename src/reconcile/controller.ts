@@ -24,7 +24,7 @@ import { RunningWork } from './running-work.ts';
 import { nextOf, type Shown, type StreamJobSide } from './stream-job-side.ts';
 import { TurnArchive } from './turn-archive.ts';
 
-/** Jobs worked on at the same time, unless told otherwise: enough to keep an API server busy. */
+/** Jobs worked on at the same time, beside those that hang, unless told otherwise: enough to keep an API server busy. */
 export const CONCURRENCY = 16;
 
 export interface ControllerDeps {
@@ -37,7 +37,7 @@ export interface ControllerDeps {
     Pick<ChangeReader, 'jobsOf'>;
   readonly log: Log;
   readonly signals?: ReconcileSignals;
-  /** Jobs worked on at the same time; left out: {@link CONCURRENCY}. */
+  /** Jobs worked on at the same time, beside those that hang; left out: {@link CONCURRENCY}. */
   readonly concurrency?: number;
   /** The current proof of ownership of a shard; null means: write nothing for its jobs. */
   readonly fence: (shard: Shard) => Fence | null;
