@@ -15,8 +15,7 @@ export async function record(sql: Sql, fence: Fence, { status, events }: TurnRec
   const [row] = await sql.query<{ allowed: boolean }>(
     `with ${fenceCte(1)},
      allowed as materialized (
-       select from fence where shard = all (
-         select j.shard from bulkhead.job j where j.id = $6::uuid or j.id = any($8::uuid[]))),
+       select from fence where shard = all (select j.shard from bulkhead.job j where j.id = any($13::uuid[]))),
      saved as (
        insert into bulkhead.observation as o (job_id, status, updated_at)
        select $6::uuid, $7::jsonb, clock_timestamp() from allowed where $6::uuid is not null
@@ -28,13 +27,18 @@ export async function record(sql: Sql, fence: Fence, { status, events }: TurnRec
          with ordinality as given (job_id, revision, type, reason, message, position)
        order by given.position)
      select exists (select from allowed) as allowed`,
-    [...fenceValues(fence), ...statusValues(status), ...eventValues(events)],
+    [...fenceValues(fence), ...statusValues(status), ...eventValues(events), jobsOf(status, events)],
   );
   if (row?.allowed !== true) throw fenced(fence);
 }
 
 const statusValues = (status: JobStatus | null): readonly unknown[] =>
   status === null ? [null, null] : [status.jobId, storableJson(status)];
+
+/** Each job once, nearly always one: many ids, though all the same, are a reason for Postgres to read the whole table. */
+const jobsOf = (status: JobStatus | null, events: readonly JobEvent[]): readonly string[] => [
+  ...new Set([...(status === null ? [] : [status.jobId]), ...events.map((event) => event.jobId)]),
+];
 
 const eventValues = (events: readonly JobEvent[]): readonly unknown[] => [
   events.map((e) => e.jobId),

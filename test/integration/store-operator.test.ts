@@ -88,6 +88,37 @@ async function lead(replica: ReplicaId = ANN): Promise<(of: Shard) => Fence> {
 const expire = (replica: ReplicaId) =>
   sql(db.superuserUrl, `update bulkhead.replica set expires_at = clock_timestamp() where id = $1`, [replica]);
 
+describe('what a turn came to', () => {
+  it('is stored by looking at its job alone, however many jobs and events there are', async () => {
+    const [JOBS, TURNS, EVENTS] = [1_000, 30, 9];
+    const receipts = await store.write(
+      Array.from({ length: JOBS }, (_, i) => apply(`job-${i}`)),
+      ORIGIN,
+    );
+    const fenceOf = await lead();
+    const read = async (): Promise<{ scanned: number; fetched: number }> => {
+      const [row] = await sql<{ scanned: string; fetched: string }>(
+        db.superuserUrl,
+        `select seq_tup_read as scanned, idx_tup_fetch as fetched from pg_stat_user_tables where relname = 'job'`,
+      );
+      return { scanned: Number(row?.scanned), fetched: Number(row?.fetched) };
+    };
+    const before = await read();
+    for (const { id } of receipts.slice(0, TURNS)) {
+      assert.ok(id);
+      const events = Array.from({ length: EVENTS }, (_, i) => eventOf(id, `written ${i}`));
+      await store.record(fenceOf(shardOf(id)), { status: statusOf(id, 1, 'Progressing'), events });
+    }
+    // Servers hand in what they have read a second late.
+    await until('the reads are counted', 10_000, async () => (await read()).fetched - before.fetched >= TURNS);
+    const { scanned } = await read();
+    assert.ok(
+      scanned - before.scanned < 5 * JOBS,
+      `${scanned - before.scanned} rows of jobs were read one after the other`,
+    );
+  });
+});
+
 describe('a replica that was overtaken', () => {
   it('can write nothing any more: no status, no event, no cluster', async () => {
     const id = await create('contested');
