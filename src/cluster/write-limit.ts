@@ -103,9 +103,7 @@ export class WriteLimit {
     if (ticket.hangs) this.#hanging -= 1;
     switch (outcome) {
       case 'done':
-        // It hung, and no other was answered meanwhile: it was the server.
-        if (ticket.hangs && !this.#isAlone(ticket)) this.#shrink(ticket, now);
-        else this.#sample(ticket, now);
+        this.#sample(ticket, now);
         this.#answered(ticket);
         break;
       case 'refused':
@@ -172,8 +170,9 @@ export class WriteLimit {
 
   #sample(ticket: Ticket, now: number): void {
     const { openedAt, timesMs } = this.#window;
-    // What started before was under another limit.
-    if (ticket.startedAt < openedAt || ticket.hangs) return;
+    // What started before was under another limit. What hung by itself tells nothing; where no other was answered
+    // meanwhile, it was the server.
+    if (ticket.startedAt < openedAt || (ticket.hangs && this.#isAlone(ticket))) return;
     timesMs.push(now - ticket.startedAt);
     if (timesMs.length >= Math.max(LIMIT.window, this.limit)) this.#decide(now);
   }
