@@ -28,7 +28,13 @@ const taken = (parts: Partial<TakenIn> = {}): TakenIn => ({
 const CASES: readonly (readonly [why: string, Next, TakenIn | null, ClusterError | null, Next])[] = [
   ['without a StreamJob the cell alone counts', at(NOW + 5), null, failed('unavailable'), at(NOW + 5)],
   ['all is well on both sides', idle, taken(), null, idle],
-  ['the cell’s own retry comes with a look at the StreamJob', retry, taken({ failure: failed('invalid') }), null, retry],
+  [
+    'the cell’s own retry comes with a look at the StreamJob',
+    retry,
+    taken({ failure: failed('invalid') }),
+    null,
+    retry,
+  ],
   ['so does a turn that only gave way', again, taken({ againAfterMs: 5 }), failed('unavailable'), again],
   ['what could not be shown is tried again', idle, taken(), failed('unavailable'), retry],
   ['what needs a person is looked at seldom', at(NOW + 9_000_000), taken(), failed('forbidden'), at(NOW + 60_000)],
