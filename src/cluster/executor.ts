@@ -12,7 +12,7 @@ import { type ActionExecutor, ClusterError } from '../ports/cluster.ts';
 import { type Fence, fenceMark } from '../ports/shards.ts';
 import { decodeObject } from './decode.ts';
 import { createPath, objectPath } from './paths.ts';
-import { MERGE_PATCH, type Transport } from './transport.ts';
+import { type CallOptions, MERGE_PATCH, type Transport } from './transport.ts';
 
 /** As text, since it is the same for every write. */
 const WRITE_QUERY = new URLSearchParams({ fieldManager: MANAGER, fieldValidation: 'Strict' }).toString();
@@ -34,15 +34,13 @@ export class KubernetesExecutor implements ActionExecutor {
     switch (action.do) {
       case 'create': {
         const body = stamped(action.object, fence);
-        const options = { query: WRITE_QUERY, body, lane: laneOf(body) };
-        const raw = await this.#transport.call('POST', createPath(keyOf(body)), options);
+        const raw = await this.#transport.call('POST', createPath(keyOf(body)), optionsFor(body));
         return decodeObject(body.kind, raw);
       }
       case 'replace': {
         // The body carries uid and resourceVersion: a changed or re-made object answers 409.
         const body = stamped(action.object, fence);
-        const options = { query: WRITE_QUERY, body, lane: laneOf(body) };
-        const raw = await this.#transport.call('PUT', objectPath(keyOf(body)), options);
+        const raw = await this.#transport.call('PUT', objectPath(keyOf(body)), optionsFor(body));
         return decodeObject(body.kind, raw);
       }
       case 'delete':
@@ -63,14 +61,14 @@ export class KubernetesExecutor implements ActionExecutor {
     // A Deployment goes after its workers, so that whoever waits for its end knows that none of them runs any more.
     const propagationPolicy = key.kind === 'Deployment' ? 'Foreground' : 'Background';
     const body = { apiVersion: 'v1', kind: 'DeleteOptions', propagationPolicy, preconditions };
-    await this.#transport.call('DELETE', objectPath(key), { body, lane: placeOf(key) });
+    await this.#transport.call('DELETE', objectPath(key), { body });
   }
 
   async #mark({ key, uid, resourceVersion }: Delete, fence: Fence): Promise<ObservedObject> {
     const mark = fenceMark(fence);
     const annotations = { [ANNOTATIONS.epoch]: mark, [ANNOTATIONS.deleting]: mark };
     const body = { metadata: { uid, ...(resourceVersion !== null && { resourceVersion }), annotations } };
-    const options = { query: WRITE_QUERY, body, contentType: MERGE_PATCH, lane: placeOf(key) };
+    const options = { query: WRITE_QUERY, body, contentType: MERGE_PATCH };
     return decodeObject(key.kind, await this.#transport.call('PATCH', objectPath(key), options));
   }
 
@@ -84,11 +82,15 @@ export class KubernetesExecutor implements ActionExecutor {
   }
 }
 
-/** Writes of one cell are one lane's: in a tenant's namespace those of its other jobs are none of its business. */
-const laneOf = (object: KubeObject): string => object.metadata.labels?.[LABELS.jobId] ?? placeOf(keyOf(object));
-
-/** Where only the key is known: of a cell in a namespace of its own, that namespace; else the object alone. */
-const placeOf = ({ namespace, name }: ObjectKey): string => (namespace === null ? name : `${namespace}/${name}`);
+/**
+ * What is made and replaced goes by its job's lane, since some of that is under way side by side; deletes of a job come one
+ * by one and need none.
+ */
+const optionsFor = (body: KubeObject): CallOptions => ({
+  query: WRITE_QUERY,
+  body,
+  lane: body.metadata.labels?.[LABELS.jobId] ?? null,
+});
 
 /** The object under the fence's epoch. What is written is wanted, so a mark that an earlier delete left goes. */
 function stamped(object: KubeObject, fence: Fence): KubeObject {

@@ -6,7 +6,7 @@ import { callPool, WatchConnections } from './connections.ts';
 import { exchange, type Outgoing } from './exchange.ts';
 import type { ClusterTarget } from './target.ts';
 import { within } from './within.ts';
-import { type Pass, WriteGate, type WriteLoad } from './write-gate.ts';
+import { type Lane, type Pass, WriteGate, type WriteLoad } from './write-gate.ts';
 
 export const CALL_TIMEOUT_MS = 10_000;
 /** How the API server's audit log names us. */
@@ -29,7 +29,7 @@ export interface CallOptions {
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
   /** Whose write it is: see {@link WriteGate}. */
-  readonly lane?: string;
+  readonly lane?: Lane;
   /** A write that waits for no others: the few on which all others depend. */
   readonly urgent?: boolean;
 }

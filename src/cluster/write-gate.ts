@@ -38,8 +38,8 @@ export class WriteGate {
   readonly #now: () => number;
   /** In the order of their arrival. */
   readonly #waiting = new Set<Waiter>();
-  /** Those under way; no lane without any is kept. */
-  readonly #underWay = new Map<string, Set<Ticket>>();
+  /** Those under way of each lane; none without any is kept, and what has no lane is not here. */
+  readonly #underWay = new Map<Lane, Set<Ticket>>();
   #timer: NodeJS.Timeout | null = null;
 
   constructor(limit = new WriteLimit(), now: () => number = () => performance.now()) {
@@ -94,7 +94,9 @@ export class WriteGate {
 
   leave({ ticket, lane }: Pass, outcome: Outcome, retryAfterMs = 0): void {
     this.#limit.end(ticket, outcome, this.#now(), retryAfterMs);
-    if (lane !== null) this.#left(lane, ticket);
+    const others = this.#underWay.get(lane);
+    others?.delete(ticket);
+    if (others?.size === 0) this.#underWay.delete(lane);
     if (this.#waiting.size > 0) this.#admit();
   }
 
@@ -108,16 +110,10 @@ export class WriteGate {
     return { ticket, lane };
   }
 
-  #left(lane: string, ticket: Ticket): void {
-    const others = this.#underWay.get(lane);
-    others?.delete(ticket);
-    if (others?.size === 0) this.#underWay.delete(lane);
-  }
-
   #admit(): void {
     const now = this.#now();
-    this.#admitWhere((lane) => lane === null || !this.#underWay.has(lane), now);
-    this.#admitWhere((lane) => lane === null || !this.#hangs(lane), now);
+    this.#admitWhere((lane) => !this.#underWay.has(lane), now);
+    this.#admitWhere((lane) => !this.#hangs(lane), now);
     this.#admitWhere(() => true, now, TROUBLED_SHARE);
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
@@ -125,7 +121,7 @@ export class WriteGate {
     if (at !== null) this.#timer = setTimeout(() => this.#admit(), Math.max(1, at - now)).unref();
   }
 
-  #hangs(lane: string): boolean {
+  #hangs(lane: Lane): boolean {
     for (const { hangs } of this.#underWay.get(lane) ?? []) if (hangs) return true;
     return false;
   }

@@ -95,9 +95,8 @@ export const isClusterAction = (action: Action): action is ClusterAction =>
 export const removesCell = (action: Action): boolean =>
   action.do === 'delete' && (action.key.kind === 'Namespace' || action.key.kind === 'Deployment');
 
-/** Whether somebody may wait for what these do. */
-export const areAwaited = (actions: readonly ClusterAction[]): boolean =>
-  actions.some((action) => action.do !== 'replace' || action.relabels !== true);
+/** Whether somebody may wait for what it does. */
+export const isAwaited = (action: ClusterAction): boolean => action.do !== 'replace' || action.relabels !== true;
 
 export const actionKey = (action: ClusterAction): ObjectKey =>
   action.do === 'delete' ? action.key : keyOf(action.object);

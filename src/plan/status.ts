@@ -7,7 +7,7 @@ import {
   type Action,
   actionText,
   actionWhy,
-  areAwaited,
+  isAwaited,
   isClusterAction,
   type WaitAction,
   type WaitReason,
@@ -164,7 +164,7 @@ function judge(input: StatusInput, rollout: Rollout | null): Verdict {
     return verdict('Waiting', failure.reason, failure.message, { ready, stalled: !passing, reconciling: passing });
   }
   // Of objects that only show another revision nobody's workers depend.
-  const changes = actions.filter(isClusterAction).filter((action) => areAwaited([action])).length;
+  const changes = actions.filter(isClusterAction).filter(isAwaited).length;
   if (changes > 0) {
     const message = `${changes} ${changes === 1 ? 'object has' : 'objects have'} to be written`;
     return verdict(rollout ? 'Progressing' : 'Pending', 'Applying', message, { reconciling: true });

@@ -5,9 +5,9 @@ import type { FieldKeeper, JobStatus } from '../job/status.ts';
 import {
   type Action,
   actionKey,
-  areAwaited,
   type ClusterAction,
   inSteps,
+  isAwaited,
   isClusterAction,
   removesCell,
 } from '../plan/actions.ts';
@@ -222,7 +222,7 @@ async function applyAll(input: ReconcileInput, writes: readonly ClusterAction[],
  * comes to its end.
  */
 const givesWay = ({ editsWait }: ReconcileInput, step: readonly ClusterAction[], { writes }: Progress): boolean =>
-  !areAwaited(step) && areAwaited(writes) && editsWait?.() === true;
+  !step.some(isAwaited) && writes.some(isAwaited) && editsWait?.() === true;
 
 /** @returns whether planning again makes sense */
 async function failed(input: ReconcileInput, failures: readonly FailedWrite[], progress: Progress): Promise<boolean> {

@@ -5,7 +5,7 @@ import { CALL_TIMEOUT_MS } from '../../../src/cluster/transport.ts';
 import { WriteGate } from '../../../src/cluster/write-gate.ts';
 import { clusterId, type JobId, jobId, SHARD_COUNT, type Shard, shard } from '../../../src/job/ids.ts';
 import type { JobStatus } from '../../../src/job/status.ts';
-import { areAwaited, type ClusterAction } from '../../../src/plan/actions.ts';
+import { type ClusterAction, isAwaited } from '../../../src/plan/actions.ts';
 import { LABELS, type ObservedObject } from '../../../src/plan/objects.ts';
 import { FakeCluster } from '../../../src/ports/cluster.fake.ts';
 import { type CellAddress, ClusterError } from '../../../src/ports/cluster.ts';
@@ -178,7 +178,7 @@ test('100 edits at once: what people wait for is written for all of them before 
   await world.controller.activate(world.cluster, SHARDS);
   await until('all cells are made', 5_000, () => world.store.statusesById.size === 100);
   const writes: boolean[] = [];
-  world.cell.onWrite = (action) => writes.push(areAwaited([action]));
+  world.cell.onWrite = (action) => writes.push(isAwaited(action));
   for (let n = 0; n < 100; n += 1) world.edit(idOf(n));
   const isAtRest = ({ phase, next }: JobStatus) =>
     phase === 'Progressing' && next.every(({ action }) => action === 'wait');
