@@ -72,11 +72,13 @@ export function objectChanges(change: JobChange, spec: JobSpec): ObjectChange[] 
   const wanted = render(change, spec, revision((stored?.revision ?? 0) + 1));
   const oldByKey = new Map(old.map((object) => [keyText(keyOf(object)), object]));
   const kept = new Set(wanted.map((object) => keyText(keyOf(object))));
-  const written = wanted.map((object): ObjectChange => {
-    const found = oldByKey.get(keyText(keyOf(object)));
-    if (!found) return { do: 'create', key: keyOf(object), drifts: [] };
-    const drifts = drift(object, found).filter(({ path }) => path !== REVISION_PATH);
-    return { do: 'replace', key: keyOf(object), drifts };
+  const written = wanted.flatMap((object): ObjectChange[] => {
+    const key = keyOf(object);
+    const found = oldByKey.get(keyText(key));
+    if (!found) return [{ do: 'create', key, drifts: [] }];
+    const drifts = drift(object, found);
+    const told = drifts.filter(({ path }) => path !== REVISION_PATH);
+    return drifts.length > 0 ? [{ do: 'replace', key, drifts: told }] : [];
   });
   const namespaces = old.filter(({ kind }) => kind === 'Namespace').map(({ metadata }) => metadata.name);
   const pruned = old
@@ -104,7 +106,9 @@ function workersNote(key: ObjectKey, drifts: readonly Drift[]): string {
 }
 
 function changeLines({ do: verb, key, drifts }: ObjectChange): string {
-  return `#   ${verb} ${shortKey(key)}${workersNote(key, drifts)}\n${drifts.map(driftLine).join('')}`;
+  const isOnlyNumber = verb === 'replace' && drifts.length === 0;
+  const note = isOnlyNumber ? ': only the number of the revision' : workersNote(key, drifts);
+  return `#   ${verb} ${shortKey(key)}${note}\n${drifts.map(driftLine).join('')}`;
 }
 
 /** Why nothing can be said of the cell: a goal that is refused is not acted on. */
@@ -131,10 +135,5 @@ export function actionText(change: JobChange): string {
   const now = change.stored?.content;
   if (now?.kind === 'refused') return refusedLines(now, 'is now');
   const changes = objectChanges(change, after.spec);
-  const isOnlyNumber = (it: ObjectChange) => it.do === 'replace' && it.drifts.length === 0;
-  const told = changes.filter((it) => !isOnlyNumber(it));
-  const silent = changes.length - told.length;
-  const rest =
-    silent > 0 ? `#   replace ${silent} ${silent === 1 ? 'object' : 'objects'}: only the number of the revision\n` : '';
-  return `${headLine(change, after.spec)}${told.map(changeLines).join('')}${rest}`;
+  return `${headLine(change, after.spec)}${changes.map(changeLines).join('')}`;
 }

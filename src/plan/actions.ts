@@ -19,8 +19,6 @@ export type ClusterAction =
       readonly why: string;
       /** Set where only a live read can tell which fields differ. */
       readonly unread?: true;
-      /** Set where the object differs in nothing but the revision that it shows: nobody waits for that. */
-      readonly relabels?: true;
     }
   | {
       readonly do: 'delete';
@@ -94,9 +92,6 @@ export const isClusterAction = (action: Action): action is ClusterAction =>
  */
 export const removesCell = (action: Action): boolean =>
   action.do === 'delete' && (action.key.kind === 'Namespace' || action.key.kind === 'Deployment');
-
-/** Whether somebody may wait for what it does. */
-export const isAwaited = (action: ClusterAction): boolean => action.do !== 'replace' || action.relabels !== true;
 
 export const actionKey = (action: ClusterAction): ObjectKey =>
   action.do === 'delete' ? action.key : keyOf(action.object);

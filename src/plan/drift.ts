@@ -1,6 +1,6 @@
 import { canonicalJson, isMap } from '../job/canonical.ts';
 import { isEmpty, isOurAnnotation, isOurLabel, SERVER_ALLOCATED, speaks } from './digest.ts';
-import { ANNOTATIONS, type KubeObject, LABELS } from './objects.ts';
+import { ANNOTATIONS, countedRevision, type KubeObject, LABELS } from './objects.ts';
 
 /** One field that is not as the goal says. */
 export interface Drift {
@@ -34,10 +34,12 @@ function compare(path: string, wanted: unknown, found: unknown, allocated: Reado
 function compareShared(field: 'labels' | 'annotations', wanted: KubeObject, found: KubeObject): Drift[] {
   const mine = wanted.metadata[field] ?? {};
   const theirs = found.metadata[field] ?? {};
+  const counted = (shown: string | undefined) => countedRevision(wanted.kind, shown);
   const isOurs = (key: string) => (field === 'labels' ? isOurLabel(wanted.kind, key) : isOurAnnotation(key));
   return [...new Set([...Object.keys(mine), ...Object.keys(theirs).filter(isOurs)])]
     .sort()
     .filter((key) => mine[key] !== theirs[key] && key !== ANNOTATIONS.epoch)
+    .filter((key) => key !== LABELS.revision || counted(mine[key]) !== counted(theirs[key]))
     .map((key) => ({ path: `metadata.${field}[${key}]`, wanted: show(mine[key]), found: show(theirs[key]) }));
 }
 
@@ -57,7 +59,6 @@ export function drift(wanted: KubeObject, found: KubeObject): Drift[] {
 
 const SHOWN_FIELDS = 3;
 const SHOWN_CHARACTERS = 80;
-const REVISION_PATH = `metadata.labels[${LABELS.revision}]`;
 
 const short = (text: string): string => (text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text);
 
@@ -69,16 +70,13 @@ const fieldText = ({ path, found, wanted }: Drift): string =>
     ? `${path} is not as the goal says`
     : `${path} is ${short(found)}, the goal says ${short(wanted)}`;
 
-/** What is said of an object that shows another revision. Both as JSON. */
-export const newerText = (found: string, wanted: string): string =>
-  `it shows revision ${found}, the goal is revision ${wanted}`;
+/** What is said of an object that shows another revision. Each is what its label says; null where it has none. */
+export const newerText = (found: string | null, wanted: string | null): string =>
+  `it shows revision ${show(found ?? undefined)}, the goal is revision ${show(wanted ?? undefined)}`;
 
-/** A sentence about the first few fields. A new revision's number is said once, not as a field. */
+/** A sentence about the first few fields. */
 export function driftText(drifts: readonly Drift[]): string {
-  const newer = drifts.find((d) => d.path === REVISION_PATH);
-  const fields = drifts.filter((d) => d !== newer);
-  const shown = fields.slice(0, SHOWN_FIELDS).map(fieldText);
-  const more = fields.length - shown.length;
-  const parts = [...(newer ? [newerText(newer.found, newer.wanted)] : []), ...shown];
-  return more > 0 ? `${parts.join('; ')}; and ${more} more` : parts.join('; ');
+  const text = drifts.slice(0, SHOWN_FIELDS).map(fieldText).join('; ');
+  const more = drifts.length - SHOWN_FIELDS;
+  return more > 0 ? `${text}; and ${more} more` : text;
 }

@@ -83,6 +83,13 @@ export const LABELS = {
 } as const;
 
 /**
+ * What counts of the revision that an object shows. Workers always show that of their goal, so that it can be seen; every
+ * other object shows the one that it was last written for, whichever that was: an edit writes what it changes, and no more.
+ */
+export const countedRevision = (kind: CellKind, shown: string | null | undefined): string =>
+  kind !== 'Deployment' && /^[1-9]\d*$/.test(shown ?? '') ? 'any' : (shown ?? '');
+
+/**
  * Under which epoch an object was last written, and under which it is being deleted: `SHARD:SYSTEM/TIMELINE/N`. For the
  * fence alone: the first takes no part in hashes and is never drift.
  */

@@ -1,4 +1,4 @@
-import type { ObjectKey, ObservedObject, Owner } from './objects.ts';
+import { countedRevision, type ObjectKey, type ObservedObject, type Owner } from './objects.ts';
 import type { Rollout } from './rollout.ts';
 
 /** What was last seen of one cell. */
@@ -73,8 +73,8 @@ export interface ObservedPod {
 }
 
 /** Identifies what a goal asks of one object, or what the server made of it. */
-export const goalHash = ({ digest, revision }: Pick<SeenObject, 'digest' | 'revision'>): string =>
-  `${digest} ${revision ?? ''}`;
+export const goalHash = ({ kind, digest, revision }: Pick<SeenObject, 'kind' | 'digest' | 'revision'>): string =>
+  `${digest} ${countedRevision(kind, revision)}`;
 
 export const isAt = (key: ObjectKey, { kind, namespace, name }: ObjectKey): boolean =>
   key.kind === kind && key.name === name && key.namespace === namespace;

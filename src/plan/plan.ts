@@ -48,18 +48,22 @@ function planCell(input: PlanInput, spec: JobSpec): Action[] {
   const { place, wanted } = wantedCell(storeId, goal, spec);
   const blocked = placeBlock(input, place);
   if (blocked) return [blocked];
-  const { writes, relabels, blocks } = planObjects(input, wanted);
-  // What somebody has changed comes before what only shows another number.
-  const actions = [...writes, ...planPruning(input, place, wanted), ...relabels, ...blocks];
+  const { writes, blocks } = planObjects(input, wanted);
+  const actions = [...writes, ...planPruning(input, place, wanted), ...blocks];
   if (actions.length > 0) return actions;
-  const deployment = wanted.find(({ key }) => key.kind === 'Deployment')?.key;
-  const rollout = deployment ? seenAt(input.observed.objects, deployment)?.rollout : null;
+  const rollout = workersOf(input, wanted)?.rollout;
   if (rollout && !rollout.done) {
     const waiting = wait(input, 'WorkersStarting', rolloutWait(rollout));
     return [{ ...waiting, until: passesAt(rollout.refused, input.now) ?? waiting.until }];
   }
   const move = planMove(input, place);
   return move.length > 0 ? move : [{ do: 'noop', reason: 'Converged' }];
+}
+
+/** The Deployment of the cell, where it is there. */
+function workersOf({ observed }: PlanInput, wanted: readonly Wanted[]): SeenObject | undefined {
+  const deployment = wanted.find(({ key }) => key.kind === 'Deployment');
+  return deployment && seenAt(observed.objects, deployment.key);
 }
 
 /** Why nothing can be made in the cell's place now; null when it can. */
@@ -111,14 +115,15 @@ const earlierJob = (input: PlanInput, what: string): WaitAction =>
 interface Work {
   /** In the order in which they are wanted. */
   readonly writes: Action[];
-  /** Of objects that show another revision and differ in nothing else. */
-  readonly relabels: Action[];
   readonly blocks: WaitAction[];
+  /** Whether the workers show another revision than the goal's, or are not there: then a difference needs no reason. */
+  readonly isEdit: boolean;
 }
 
 /** In order. Whatever blocks a wall also holds back the workers that would stand behind it. */
 function planObjects(input: PlanInput, wanted: readonly Wanted[]): Work {
-  const work: Work = { writes: [], relabels: [], blocks: [] };
+  const isEdit = workersOf(input, wanted)?.revision !== String(input.goal.revision);
+  const work: Work = { writes: [], blocks: [], isEdit };
   for (const one of wanted) {
     if (work.blocks.length > 0 && one.key.kind === 'Deployment') continue;
     planObject(input, one, work);
@@ -127,7 +132,7 @@ function planObjects(input: PlanInput, wanted: readonly Wanted[]): Work {
 }
 
 /** Adds at most one action for one object, or what blocks it. */
-function planObject(input: PlanInput, { object, key, asked }: Wanted, { writes, relabels, blocks }: Work): void {
+function planObject(input: PlanInput, { object, key, asked }: Wanted, { writes, blocks, isEdit }: Work): void {
   const { goal, observed } = input;
   const found = seenAt(observed.objects, key);
   const block = found && objectBlock(input, found);
@@ -140,16 +145,17 @@ function planObject(input: PlanInput, { object, key, asked }: Wanted, { writes, 
     writes.push({ do: 'create', object, goalHash: goalHash(asked), why });
     return;
   }
-  const isSame = asked.digest === found.digest;
-  if (isSame && asked.revision === found.revision) return;
+  const [hash, foundHash] = [goalHash(asked), goalHash(found)];
   const settled = observed.settled.get(keyText(key));
-  const hash = goalHash(asked);
-  if (settled?.goalHash === hash && settled.storedHash === goalHash(found)) return;
-  const action = { do: 'replace', object: replacement(object, found), goalHash: hash } as const;
-  const because = reason(object, found, asked.revision);
-  if (isSame) relabels.push({ ...action, ...because, relabels: true });
-  else writes.push({ ...action, ...because });
+  const isSame = hash === foundHash || (settled?.goalHash === hash && settled.storedHash === foundHash);
+  const isNewer = showsNewer(input, found);
+  if (isSame && !isNewer) return;
+  const because = isEdit || isNewer ? { why: newerText(found.revision, asked.revision) } : reason(input, object, found);
+  writes.push({ do: 'replace', object: replacement(object, found), goalHash: hash, ...because });
 }
+
+/** By a hand, by a plan that is ahead of this one, or from before the store was restored. */
+const showsNewer = ({ goal }: PlanInput, { revision }: SeenObject): boolean => Number(revision) > goal.revision;
 
 /** Why nothing can be done about an object that is there; null when something can. */
 function objectBlock(input: PlanInput, found: SeenObject): WaitAction | null {
@@ -167,19 +173,13 @@ function objectBlock(input: PlanInput, found: SeenObject): WaitAction | null {
   }
 }
 
-/** Which fields differ only the body tells; where another revision is shown, its number says enough. */
-function reason(
+/** Which fields differ only the body tells. */
+const reason = (
+  { goal }: PlanInput,
   wanted: KubeObject,
-  { body, revision: found }: SeenObject,
-  revision: string | null,
-): { readonly why: string; readonly unread?: true } {
-  if (body) return { why: driftText(drift(wanted, body)) };
-  if (found !== revision) {
-    const shown = found === null ? 'nothing' : JSON.stringify(found);
-    return { why: newerText(shown, JSON.stringify(revision)) };
-  }
-  return { why: `it is not as revision ${revision} says`, unread: true };
-}
+  { body }: SeenObject,
+): { readonly why: string; readonly unread?: true } =>
+  body ? { why: driftText(drift(wanted, body)) } : { why: `it is not as revision ${goal.revision} says`, unread: true };
 
 /** What the goal wants, under the identity of what is there; labels and annotations of others are kept. */
 function replacement(wanted: KubeObject, { uid, resourceVersion, carried }: SeenObject): ObservedObject {

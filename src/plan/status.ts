@@ -3,15 +3,7 @@ import type { Goal } from '../job/goal.ts';
 import type { ClusterId, StoreId } from '../job/ids.ts';
 import type { Condition, ConditionType, FieldKeeper, JobStatus, NextStep, Phase, WorkerCounts } from '../job/status.ts';
 import type { Tier } from '../job/tier.ts';
-import {
-  type Action,
-  actionText,
-  actionWhy,
-  isAwaited,
-  isClusterAction,
-  type WaitAction,
-  type WaitReason,
-} from './actions.ts';
+import { type Action, actionText, actionWhy, isClusterAction, type WaitAction, type WaitReason } from './actions.ts';
 import { type CellPlace, cellPlace } from './names.ts';
 import { type CellObservation, seenAt } from './observation.ts';
 import type { Rollout } from './rollout.ts';
@@ -163,8 +155,7 @@ function judge(input: StatusInput, rollout: Rollout | null): Verdict {
     const { passing } = failure;
     return verdict('Waiting', failure.reason, failure.message, { ready, stalled: !passing, reconciling: passing });
   }
-  // Of objects that only show another revision nobody's workers depend.
-  const changes = actions.filter(isClusterAction).filter(isAwaited).length;
+  const changes = actions.filter(isClusterAction).length;
   if (changes > 0) {
     const message = `${changes} ${changes === 1 ? 'object has' : 'objects have'} to be written`;
     return verdict(rollout ? 'Progressing' : 'Pending', 'Applying', message, { reconciling: true });

@@ -12,7 +12,7 @@ import { renderCell } from './render/cell.ts';
 export interface Wanted {
   readonly object: KubeObject;
   readonly key: ObjectKey;
-  readonly asked: Pick<SeenObject, 'digest' | 'revision'>;
+  readonly asked: Pick<SeenObject, 'kind' | 'digest' | 'revision'>;
 }
 
 export interface WantedCell {
@@ -39,5 +39,9 @@ export function wantedCell(storeId: StoreId, goal: Goal, spec: JobSpec): WantedC
 const wantedOf = (object: KubeObject): Wanted => ({
   object,
   key: keyOf(object),
-  asked: { digest: digest(object.kind, object), revision: object.metadata.labels?.[LABELS.revision] ?? null },
+  asked: {
+    kind: object.kind,
+    digest: digest(object.kind, object),
+    revision: object.metadata.labels?.[LABELS.revision] ?? null,
+  },
 });

@@ -17,7 +17,7 @@ export type Step = 'load' | 'plan' | 'record' | 'publish';
 /** What a turn came to. A result of `reconcile` is one. */
 export interface Conclusion {
   readonly status: JobStatus;
-  readonly next: { readonly kind: 'idle' | 'again' | 'at' | 'retry' };
+  readonly next: { readonly kind: 'idle' | 'at' | 'retry' };
   /** What kept the last action from being done; null when nothing did. */
   readonly failure: ClusterError | null;
   /** All that is to be told, and those of it that tell of writes. */

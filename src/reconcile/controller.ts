@@ -216,7 +216,6 @@ export class Controller {
         fence,
         reserveRemoval: (current) => this.#deps.store.reserveRemoval(current, id, goal.revision),
         keepers: taken?.keepers ?? [],
-        editsWait: () => this.#queue.isEditWaiting,
         now: Date.now,
         turn,
       });
@@ -260,7 +259,6 @@ export class Controller {
     if (next.kind === 'retry') this.#queue.retry(id, next.afterMs);
     else if (result.wrote) this.#queue.slowDown(id);
     else this.#queue.succeeded(id);
-    if (next.kind === 'again') this.#queue.hint(id, 'backlog');
     if (next.kind === 'at') this.#queue.addAfter(id, Math.max(0, next.time - Date.now()));
   }
 

@@ -104,11 +104,6 @@ export class KeyQueue<K extends string> {
     };
   }
 
-  /** Whether an edit waits for a worker. */
-  get isEditWaiting(): boolean {
-    return this.#waiting.has('edit');
-  }
-
   /** Of how many keys anything is kept. */
   get remembered(): number {
     return new Set(this.#keys()).size;

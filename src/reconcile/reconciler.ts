@@ -2,15 +2,7 @@ import { canonicalJson } from '../job/canonical.ts';
 import type { Goal } from '../job/goal.ts';
 import type { ClusterId, StoreId } from '../job/ids.ts';
 import type { FieldKeeper, JobStatus } from '../job/status.ts';
-import {
-  type Action,
-  actionKey,
-  type ClusterAction,
-  inSteps,
-  isAwaited,
-  isClusterAction,
-  removesCell,
-} from '../plan/actions.ts';
+import { type Action, actionKey, type ClusterAction, inSteps, isClusterAction, removesCell } from '../plan/actions.ts';
 import { cellNamespace } from '../plan/names.ts';
 import { keyText, type ObjectKey, type ObservedObject, ownership } from '../plan/objects.ts';
 import { type CellObservation, isAt, type SeenObject, seenAt } from '../plan/observation.ts';
@@ -55,16 +47,12 @@ export interface ReconcileInput {
   /** Who else keeps fields of the job's StreamJob. */
   readonly keepers: readonly FieldKeeper[];
   readonly now: () => number;
-  /** Whether edits of other jobs wait for a turn. Left out: none do. */
-  readonly editsWait?: () => boolean;
   /** Hears of each plan and each write. */
   readonly turn?: Turn;
 }
 
 export type Next =
   | { readonly kind: 'idle' }
-  /** After the edits that wait. */
-  | { readonly kind: 'again' }
   | { readonly kind: 'at'; readonly time: number }
   | { readonly kind: 'retry'; readonly afterMs: number | null };
 
@@ -99,8 +87,6 @@ interface Progress {
   /** The namespace of the tenant, which is not there, and which no cell makes. */
   missingNamespace: string | null;
   braked: Braked | null;
-  /** What nobody waits for was left to another turn. */
-  gaveWay: boolean;
   /** The fence under which was written last. */
   fence: Fence | null;
 }
@@ -117,7 +103,6 @@ export async function reconcile(input: ReconcileInput): Promise<ReconcileResult>
     failure: null,
     missingNamespace: null,
     braked: null,
-    gaveWay: false,
     fence: null,
   };
   let actions: Action[] = [];
@@ -128,7 +113,6 @@ export async function reconcile(input: ReconcileInput): Promise<ReconcileResult>
     const writes = actions.filter(isClusterAction);
     if (writes.length === 0 || !(await applyAll(input, writes, progress))) break;
   }
-  if (progress.gaveWay) actions = planNow(input, progress);
   return conclude(input, actions, progress);
 }
 
@@ -189,16 +173,9 @@ function observe(input: ReconcileInput, { met, read }: Progress): CellObservatio
   return { ...observed, objects: [...others, ...shown] };
 }
 
-/**
- * Step by step, and no further than the first in which a write fails, or what others wait for goes first.
- * @returns whether planning again makes sense
- */
+/** Step by step, and no further than the first in which a write fails. @returns whether planning again makes sense */
 async function applyAll(input: ReconcileInput, writes: readonly ClusterAction[], progress: Progress): Promise<boolean> {
   for (const step of inSteps(writes)) {
-    if (givesWay(input, step, progress)) {
-      progress.gaveWay = true;
-      return false;
-    }
     const fence = input.fence();
     if (!fence) return false;
     progress.fence = fence;
@@ -215,14 +192,6 @@ async function applyAll(input: ReconcileInput, writes: readonly ClusterAction[],
   }
   return true;
 }
-
-/**
- * An edit is one write or a few that people wait for, and then one for each other object, which shows the new revision.
- * Where other edits wait, those are left to a turn of their own. One that begins with them does not give way, so that it
- * comes to its end.
- */
-const givesWay = ({ editsWait }: ReconcileInput, step: readonly ClusterAction[], { writes }: Progress): boolean =>
-  !step.some(isAwaited) && writes.some(isAwaited) && editsWait?.() === true;
 
 /** @returns whether planning again makes sense */
 async function failed(input: ReconcileInput, failures: readonly FailedWrite[], progress: Progress): Promise<boolean> {
@@ -310,7 +279,7 @@ function conclude(input: ReconcileInput, actions: readonly Action[], progress: P
     changed: canonicalJson(next) !== canonicalJson(input.previous),
     events: [...done, ...transitions(input.previous, next)],
     done,
-    next: progress.gaveWay ? { kind: 'again' } : nextTurn(actions, failure),
+    next: nextTurn(actions, failure),
     wrote: done.length > 0,
     failure,
     connectionError: connection ? failure : null,

@@ -69,11 +69,11 @@ export class StreamJobSide {
 /** When a turn comes again, as its cell and its StreamJob together have it. */
 export function nextOf(cell: Next, taken: TakenIn | null, unshown: ClusterError | null, now: number): Next {
   const failure = taken?.failure ?? unshown;
-  if (cell.kind === 'retry' || cell.kind === 'again' || !taken) return cell;
+  if (cell.kind === 'retry' || !taken) return cell;
   if (failure?.kind === 'forbidden' || failure?.kind === 'invalid') return earlier(cell, now + NEEDS_A_PERSON_MS);
   if (failure) return { kind: 'retry', afterMs: failure.retryAfterMs };
   return taken.againAfterMs === null ? cell : earlier(cell, now + taken.againAfterMs);
 }
 
-const earlier = (cell: Exclude<Next, { kind: 'retry' | 'again' }>, time: number): Next =>
+const earlier = (cell: Exclude<Next, { kind: 'retry' }>, time: number): Next =>
   cell.kind === 'at' && cell.time < time ? cell : { kind: 'at', time };

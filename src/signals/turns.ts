@@ -26,7 +26,6 @@ const DONE = { create: 'created', replace: 'replaced', delete: 'deleted' } as co
 
 const RESULTS: Readonly<Record<Conclusion['next']['kind'], TurnResult>> = {
   idle: 'success',
-  again: 'requeue',
   at: 'requeue_after',
   retry: 'requeue',
 };

@@ -4,15 +4,16 @@ import fc from 'fast-check';
 import { digest, isOurLabel } from '../../../src/plan/digest.ts';
 import { drift } from '../../../src/plan/drift.ts';
 import { CELL_KIND_NAMES, type KubeObject, LABELS } from '../../../src/plan/objects.ts';
+import { goalHash } from '../../../src/plan/observation.ts';
 import { specArbitrary } from '../../support/arbitrary.ts';
 import { renderGoal } from '../../support/cells.ts';
 import { goalOf } from '../../support/goals.ts';
 
-const revisionOf = ({ metadata }: KubeObject) => metadata.labels?.[LABELS.revision];
+const hashOf = ({ kind, ...object }: KubeObject): string =>
+  goalHash({ kind, digest: digest(kind, object), revision: object.metadata.labels?.[LABELS.revision] ?? null });
 
 /** What the operator goes by. */
-const isSame = (wanted: KubeObject, found: KubeObject): boolean =>
-  digest(wanted.kind, wanted) === digest(found.kind, found) && revisionOf(wanted) === revisionOf(found);
+const isSame = (wanted: KubeObject, found: KubeObject): boolean => hashOf(wanted) === hashOf(found);
 
 /** Values that are hard to tell apart: empty ones in each other, texts that look like other values. */
 const value = fc.letrec((tie) => ({

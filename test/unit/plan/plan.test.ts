@@ -34,6 +34,17 @@ const relabel = (key: string, value: string) => (cluster: FakeCluster) =>
     metadata: { ...o.metadata, labels: { ...o.metadata.labels, [key]: value } },
   }));
 
+/** @param shown what the object's label says; null: it has none */
+const withRevision =
+  (shown: string | null) =>
+  (o: ObservedObject): ObservedObject => {
+    const { [LABELS.revision]: _before, ...labels } = o.metadata.labels ?? {};
+    return {
+      ...o,
+      metadata: { ...o.metadata, labels: { ...labels, ...(shown !== null && { [LABELS.revision]: shown }) } },
+    };
+  };
+
 interface Case {
   readonly situation: string;
   readonly because: string;
@@ -112,20 +123,29 @@ const CASES: readonly Case[] = [
     expect: ['noop Converged'],
   },
   {
-    situation: 'a new revision',
-    because: 'every object says which revision it shows',
+    situation: 'a new revision that asks for nothing else',
+    because: 'workers show the revision of their goal; all else shows the one that it was written for',
     goal: goalOf(MINIMAL, { revision: 2 }),
     cluster: () => runningCell(goal),
-    expect: [
-      'Namespace',
-      'ServiceAccount',
-      'ResourceQuota',
-      'LimitRange',
-      'NetworkPolicy',
-      'Deployment',
-      'PodDisruptionBudget',
-    ].map((kind) => `replace ${kind}`),
+    expect: ['replace Deployment'],
   },
+  {
+    situation: 'walls that an earlier revision made, and later ones left alone',
+    because: 'an edit writes what it changes, and that goes on to be right',
+    goal: goalOf(MINIMAL, { revision: 3 }),
+    cluster: () => {
+      const cluster = runningCell(goalOf(MINIMAL, { revision: 3 }));
+      change(cluster, 'NetworkPolicy', withRevision('2'));
+      return cluster;
+    },
+    expect: ['noop Converged'],
+  },
+  ...['3', 'x', '-1', null].map((shown) => ({
+    situation: `an object that shows revision ${shown} of a goal that is at 1`,
+    because: 'a number from ahead, or none, would keep it from being removed later',
+    cluster: after((c) => change(c, 'NetworkPolicy', withRevision(shown))),
+    expect: ['replace NetworkPolicy'],
+  })),
   {
     situation: 'a namespace that is being deleted',
     because: 'nothing can be made in it, and a namespace being deleted is not a command',
@@ -162,32 +182,17 @@ const CASES: readonly Case[] = [
   },
   {
     situation: 'ports taken out of the spec',
-    because: 'an edit removes the part that it no longer needs, and what only shows another number comes last',
+    because: 'an edit removes the part that it no longer needs, and writes nothing that it leaves alone',
     goal: goalOf(MINIMAL, { revision: 2 }),
     cluster: () => runningCell(goalOf(WITH_PORT)),
-    expect: [
-      'replace Deployment',
-      'delete Service',
-      ...['Namespace', 'ServiceAccount', 'ResourceQuota', 'LimitRange', 'NetworkPolicy', 'PodDisruptionBudget'].map(
-        (kind) => `replace ${kind}`,
-      ),
-    ],
+    expect: ['replace Deployment', 'delete Service'],
   },
   {
     situation: 'more workers in a new revision',
-    because:
-      'their wall is widened first, then they come, and the rest of the cell shows the number when they are there',
+    because: 'their wall is widened first, then they come; nothing else is written',
     goal: goalOf({ ...MINIMAL, workers: { replicas: 5 } }, { revision: 2 }),
     cluster: () => runningCell(goal),
-    expect: [
-      'ResourceQuota',
-      'Deployment',
-      'Namespace',
-      'ServiceAccount',
-      'LimitRange',
-      'NetworkPolicy',
-      'PodDisruptionBudget',
-    ].map((kind) => `replace ${kind}`),
+    expect: ['replace ResourceQuota', 'replace Deployment'],
   },
   {
     situation: 'a part that a newer revision made, seen by a plan for an older one',

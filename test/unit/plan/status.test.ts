@@ -49,12 +49,6 @@ const crashed = (reason: string, exitCode: number, message = '') =>
 const CASES: readonly (readonly [situation: string, goal: Goal, cluster: FakeCluster, expected: string])[] = [
   ['nothing is there yet', goal, new FakeCluster(), 'Pending Ready=False,Reconciling=True Applying'],
   ['all workers are ready', goal, runningCell(goal), 'Running Ready=True WorkersReady'],
-  [
-    'the cell only shows the revision before',
-    goalOf(MINIMAL, { revision: 2 }),
-    runningCell(goal),
-    'Running Ready=True WorkersReady',
-  ],
   ['workers are starting', goal, withPod({}), 'Progressing Ready=False,Reconciling=True WorkersStarting'],
   [
     'the job is suspended',

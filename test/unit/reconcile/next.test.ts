@@ -10,7 +10,6 @@ import { goalOf } from '../../support/goals.ts';
 
 const NOW = 100_000;
 const idle: Next = { kind: 'idle' };
-const again: Next = { kind: 'again' };
 const retry: Next = { kind: 'retry', afterMs: null };
 const at = (time: number): Next => ({ kind: 'at', time });
 const failed = (kind: ClusterErrorKind) => new ClusterError(kind, 'no');
@@ -35,7 +34,6 @@ const CASES: readonly (readonly [why: string, Next, TakenIn | null, ClusterError
     null,
     retry,
   ],
-  ['so does a turn that only gave way', again, taken({ againAfterMs: 5 }), failed('unavailable'), again],
   ['what could not be shown is tried again', idle, taken(), failed('unavailable'), retry],
   ['what needs a person is looked at seldom', at(NOW + 9_000_000), taken(), failed('forbidden'), at(NOW + 60_000)],
   ['the earlier time counts', at(NOW + 5), taken({ againAfterMs: 50 }), null, at(NOW + 5)],
