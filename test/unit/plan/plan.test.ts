@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Goal } from '../../../src/job/goal.ts';
 import { type Action, actionKey } from '../../../src/plan/actions.ts';
 import { driftText } from '../../../src/plan/drift.ts';
-import { type KubeObject, LABELS } from '../../../src/plan/objects.ts';
+import { type KubeObject, LABELS, type ObservedObject } from '../../../src/plan/objects.ts';
 import { type Capabilities, plan } from '../../../src/plan/plan.ts';
 import { readObject } from '../../../src/plan/seen.ts';
 import { FakeCluster } from '../../../src/ports/cluster.fake.ts';
