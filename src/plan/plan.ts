@@ -150,7 +150,9 @@ function planObject(input: PlanInput, { object, key, asked }: Wanted, { writes, 
   const isSame = hash === foundHash || (settled?.goalHash === hash && settled.storedHash === foundHash);
   const isNewer = showsNewer(input, found);
   if (isSame && !isNewer) return;
-  const because = isEdit || isNewer ? { why: newerText(found.revision, asked.revision) } : reason(input, object, found);
+  const isOlder = isEdit && found.revision !== asked.revision;
+  const because =
+    isOlder || isNewer ? { why: newerText(found.revision, asked.revision) } : reason(input, object, found);
   writes.push({ do: 'replace', object: replacement(object, found), goalHash: hash, ...because });
 }
 

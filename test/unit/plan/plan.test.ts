@@ -449,6 +449,26 @@ test('what somebody changed is named field by field only once the object has bee
   assert.deepEqual(read.object, blind.object);
 });
 
+test('why an object is written: an edit says its revision, a change by hand is looked at first', () => {
+  const opened = (c: FakeCluster) => change(c, 'NetworkPolicy', (o) => ({ ...o, spec: {} }));
+  const why = (of: Goal, cluster: FakeCluster): string[] =>
+    plan({ storeId: STORE, goal: of, observed: cluster.observe(addressOf(of)), now: 0 }).flatMap((action) =>
+      action.do === 'replace' && action.object.kind === 'NetworkPolicy' ? [action.why] : [],
+    );
+  const second = goalOf(MINIMAL, { revision: 2 });
+  const shownSecond = after((c) => {
+    change(c, 'Deployment', withRevision('2'));
+    opened(c);
+  });
+  const withoutWorkers = after((c) => {
+    remove(c, 'Deployment');
+    opened(c);
+  });
+  assert.deepEqual(why(second, after(opened)()), ['it shows revision "1", the goal is revision "2"']);
+  assert.deepEqual(why(second, shownSecond()), ['it is not as revision 2 says']);
+  assert.deepEqual(why(goal, withoutWorkers()), ['it is not as revision 1 says']);
+});
+
 test('a replacement keeps what others wrote into labels, annotations and finalizers', () => {
   const cluster = after((c) =>
     change(c, 'Deployment', (o) => ({
