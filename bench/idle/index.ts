@@ -1,10 +1,9 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { step } from '../../test/cluster/progress.ts';
 import { type Filled, fill } from '../change/filled.ts';
 import { tunedYardstick } from '../heal/yardstick.ts';
 import { type BenchPostgres, benchPostgres, freshLab, type Lab } from '../lab/index.ts';
 import type { BenchResult } from '../result.ts';
-import { listen } from './listen.ts';
+import { listen, untilAtRest } from './listen.ts';
 import { report } from './report.ts';
 import { Statements } from './statements.ts';
 
@@ -18,8 +17,6 @@ export interface IdleOptions {
 
 const [JOBS, SECONDS] = [10_000, 600];
 const QUICK = { jobs: 10, seconds: 2 } as const;
-/** Until what a fill leaves behind (garbage in memory, work that was put off) is over. */
-const REST_MS = 20_000;
 
 interface Bulkhead {
   readonly filled: Filled;
@@ -61,13 +58,13 @@ export async function idle(given: IdleOptions): Promise<BenchResult> {
   const few = given.quick ? null : await bulkhead(stack, postgres, 'idle-few', fewJobs);
   const many = await bulkhead(stack, postgres, 'idle-many', jobs);
   const other = given.quick ? null : await yardstick(stack, jobs);
-  if (!given.quick) await sleep(REST_MS);
   const sites = few ? [few, many] : [many];
-  for (const { statements } of sites) statements.reset();
   const to = [
     ...sites.map(({ filled }) => ({ lab: filled.lab, contestant: 'bulkhead' as const, pid: filled.operator.pid })),
     ...(other ? [{ ...other, contestant: 'controller-runtime' as const }] : []),
   ];
+  if (!given.quick) await step('Waiting until nobody writes any more', () => untilAtRest(to));
+  for (const { statements } of sites) statements.reset();
   const heard = await step(`Listening for ${seconds} s`, () => listen(to, seconds));
   const rows = to.map(({ contestant }, i) => {
     const site = sites[i];

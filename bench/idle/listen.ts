@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AuditTail, type Contestant, cpuSeconds, type Lab, userOf } from '../lab/index.ts';
+import { AuditTail, type Contestant, cpuSeconds, isWrite, type Lab, userOf } from '../lab/index.ts';
 
 const WRITES = new Set(['create', 'update', 'patch', 'delete', 'deletecollection']);
+/** Nobody is at rest who has written anything for so long, and a fill is given so much to come to rest. */
+const [REST_MS, REST_LIMIT_MS] = [30_000, 20 * 60_000];
 /** The window is cut into so many pieces, whose differences say how sure its figures are. */
 const PIECES = 20;
 
@@ -19,6 +21,31 @@ export interface Listened {
   readonly lab: Lab;
   readonly contestant: Contestant;
   readonly pid: number;
+}
+
+/**
+ * Waits until nobody has written for a while: what a fill leaves behind (statuses still to be patched, garbage in memory) is
+ * no one's rest.
+ * @throws Error when somebody writes for ever
+ */
+export async function untilAtRest(to: readonly Listened[]): Promise<void> {
+  const endsAt = performance.now() + REST_LIMIT_MS;
+  const tails = await Promise.all(to.map(({ lab }) => AuditTail.from(lab.cluster.auditLogPath)));
+  try {
+    for (;;) {
+      await sleep(REST_MS);
+      const written = await Promise.all(tails.map(async (tail) => (await tail.read()).filter(isWrite).length));
+      if (written.every((count) => count === 0)) return;
+      if (performance.now() > endsAt) {
+        const who = to.map(({ contestant }, i) => `${contestant} ${written[i]}`).join(', ');
+        throw new Error(
+          `not at rest after ${REST_LIMIT_MS / 60_000} min; writes in the last ${REST_MS / 1000} s: ${who}`,
+        );
+      }
+    }
+  } finally {
+    for (const tail of tails) await tail[Symbol.asyncDispose]();
+  }
 }
 
 /** Listens to several operators at once, which do not share an API server. */
