@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { attempt, type Finding } from '../../demo/report.ts';
+import { CELL_KIND_NAMES, LABELS } from '../../src/plan/objects.ts';
 import { BREAK_GLASS_FLAGS } from '../../test/support/break-glass.ts';
 import { bulkheadOn } from '../../test/support/end-to-end.ts';
 import { until } from '../../test/support/until.ts';
@@ -61,6 +62,24 @@ export async function handScenes(stage: Stage): Promise<Finding[]> {
     });
     return 'refused, then taken over and written back';
   });
+  const repaired = await attempt(
+    'what somebody changes in a cell by hand is put right, each kind of object',
+    async () => {
+      const cell = await kubectl('-n', 'shop', 'get', 'sj', JOB, '-o', 'jsonpath={.status.cell}');
+      const label = LABELS.tenant;
+      const shown = `jsonpath={.metadata.labels.${label.replaceAll('.', String.raw`\.`)}}`;
+      for (const kind of CELL_KIND_NAMES) {
+        const object = kind === 'Namespace' ? [`namespace/${cell}`] : ['-n', cell, `${kind.toLowerCase()}/${JOB}`];
+        await breakGlass('label', '--overwrite', ...object, `${label}=somebody`);
+        await until(
+          `${kind} is put right`,
+          60_000,
+          async () => (await kubectl('get', ...object, '-o', shown)) === 'shop',
+        );
+      }
+      return `${CELL_KIND_NAMES.length} kinds`;
+    },
+  );
   const foreign = await attempt('a foreign object under one of our names is a condition, never seized', async () => {
     const cell = await kubectl('-n', 'shop', 'get', 'sj', JOB, '-o', 'jsonpath={.status.cell}');
     const resources = ['resourcequota', 'limitrange'] as const;
@@ -100,5 +119,5 @@ export async function handScenes(stage: Stage): Promise<Finding[]> {
     await until('they are made again', 120_000, async () => (await reason()) === 'WorkersReady');
     return 'ForeignObject, then made again once it was gone';
   });
-  return [shared, kept, foreign];
+  return [shared, kept, repaired, foreign];
 }
