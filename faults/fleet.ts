@@ -30,9 +30,11 @@ export class Fleet {
 
   static async start(cluster: ControlPlaneCluster, size: Size): Promise<Fleet> {
     const count = sized(size, 60, 2_000);
-    const database = await testDatabase();
+    await using stack = new AsyncDisposableStack();
+    const database = stack.use(await testDatabase());
     const options = numbered(REPLICAS, 'replica').map((name) => optionsOf(cluster, database, name));
     const replicas = await step(`Starting ${REPLICAS} replicas`, () => startReplicas(database.superuserUrl, options));
+    for (const replica of replicas) stack.use(replica);
     const { jobs, convergedMs } = await step(
       `Waiting until ${count} jobs run`,
       async () => {
@@ -46,6 +48,7 @@ export class Fleet {
       },
       { typical: sized(size, '10 s', '3–5 min') },
     );
+    stack.move();
     return new Fleet({ cluster, database, jobs, convergedMs, replicas });
   }
 

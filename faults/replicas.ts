@@ -75,14 +75,16 @@ export async function untilEven(
   return elapsedMs;
 }
 
-/** Starts replicas and waits until they share the shards. */
+/** Starts replicas and waits until they share the shards; when they do not, none of them is left. */
 export async function startReplicas(
   superuserUrl: string,
   options: readonly OperatorProcessOptions[],
 ): Promise<OperatorProcess[]> {
-  const replicas = options.map((one) => OperatorProcess.start(one));
+  await using started = new AsyncDisposableStack();
+  const replicas = options.map((one) => started.use(OperatorProcess.start(one)));
   for (const replica of replicas) await replica.untilSaid('watching the cluster', START_LIMIT_MS);
   await untilEven(superuserUrl, replicas);
+  started.move();
   return replicas;
 }
 

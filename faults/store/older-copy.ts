@@ -22,12 +22,18 @@ async function restore(superuserUrl: string, name: string, copy: string): Promis
   await sql(admin.href, `alter database ${copy} rename to ${name}`);
 }
 
+/** A database is copied while nobody is connected to it, and those who are sent away come again at once. */
 async function copyOf(superuserUrl: string, name: string): Promise<string> {
   const admin = new URL(superuserUrl);
   admin.pathname = '/postgres';
   const copy = `${name}_copy`;
-  await sql(admin.href, 'select pg_terminate_backend(pid) from pg_stat_activity where datname = $1', [name]);
-  await sql(admin.href, `create database ${copy} owner bulkhead template ${name}`);
+  await sql(admin.href, `alter database ${name} allow_connections false`);
+  try {
+    await sql(admin.href, 'select pg_terminate_backend(pid) from pg_stat_activity where datname = $1', [name]);
+    await sql(admin.href, `create database ${copy} owner bulkhead template ${name}`);
+  } finally {
+    await sql(admin.href, `alter database ${name} allow_connections true`);
+  }
   return copy;
 }
 
@@ -51,6 +57,7 @@ async function comeBack({ size, stage }: Run): Promise<Outcome> {
 
   // The copy knows old goals, two jobs that are removed later, and a removal that is taken back later.
   let [owner] = await startReplicas(superuserUrl, [options]);
+  await using _owner = { [Symbol.asyncDispose]: async () => owner?.kill() };
   const known = [...names, ...removedSince, ...(undeletedSince ? [undeletedSince] : [])];
   await untilRunning(store, await applyAll(store, known, specOf('app:1')), RUN_LIMIT_MS);
   const [removed] = await removeAll(store, undeletedSince ? [undeletedSince] : []);

@@ -76,6 +76,7 @@ export const staleView: Scenario = {
 
     // The world at T0: both cells are there. Afterwards one of them goes and comes again as another job's.
     const [first] = await startReplicas(superuserUrl, [options]);
+    await using _first = first;
     const jobs = await applyAll(store, [KEPT, AGAIN], specOf('app:1'));
     await untilRunning(store, jobs, RUN_LIMIT_MS);
     await proxy.photograph();
