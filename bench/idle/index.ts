@@ -31,7 +31,14 @@ async function bulkhead(
 ): Promise<Bulkhead> {
   const database = await postgres.database();
   const statements = stack.use(await Statements.on(database.url));
-  const options = { name, jobs, tier: 'namespace', controllers: false, databaseUrl: statements.url } as const;
+  const options = {
+    name,
+    jobs,
+    tier: 'namespace',
+    controllers: false,
+    streamJobs: true,
+    databaseUrl: statements.url,
+  } as const;
   return { filled: stack.use(await fill(database, options)), statements };
 }
 

@@ -128,6 +128,11 @@ export async function installAccounts(cluster: ControlPlaneCluster): Promise<voi
   ]);
 }
 
+/** Makes the kind StreamJob. */
+export async function installStreamJobs(cluster: ControlPlaneCluster): Promise<void> {
+  await applyManifests(cluster, documentsOf(await manifests('crd/streamjobs.yaml')));
+}
+
 /** Writes a kubeconfig with a token of the contestant's account, under the cluster's own context name. @returns its path */
 export async function writeKubeconfig(cluster: ControlPlaneCluster, contestant: Contestant): Promise<string> {
   const admin = administrator(cluster);

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { type ControlPlaneCluster, down, up } from '../../test/cluster/index.ts';
-import { CONTESTANTS, type Contestant, installAccounts, writeKubeconfig } from './accounts.ts';
+import { CONTESTANTS, type Contestant, installAccounts, installStreamJobs, writeKubeconfig } from './accounts.ts';
 import { onInterrupt } from './interrupt.ts';
 
 export interface LabOptions {
@@ -8,6 +8,8 @@ export interface LabOptions {
   readonly controllers: boolean;
   /** Fake nodes, by default 3. */
   readonly nodes?: number;
+  /** Whether the kind StreamJob is there, as where the operator is installed; without it the operator looks for it. */
+  readonly streamJobs?: boolean;
 }
 
 /** A real API server and etcd, which waits for the disk, with the admission policies and an account for each contestant. */
@@ -45,10 +47,14 @@ export async function freshLab(name: string, options: LabOptions): Promise<Lab> 
   };
 }
 
-async function make(name: string, { controllers, nodes = 3 }: LabOptions): Promise<ControlPlaneCluster> {
+async function make(
+  name: string,
+  { controllers, nodes = 3, streamJobs = false }: LabOptions,
+): Promise<ControlPlaneCluster> {
   const cluster = await up('control-plane', { name, nodes, fsync: true, fresh: true });
   if (!controllers) for (const component of CONTROLLERS) await cluster.stopComponent(component, 'SIGKILL');
   await installAccounts(cluster);
+  if (streamJobs) await installStreamJobs(cluster);
   for (const contestant of CONTESTANTS) await writeKubeconfig(cluster, contestant);
   return cluster;
 }
