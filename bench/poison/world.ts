@@ -3,7 +3,17 @@ import { cellNamespace } from '../../src/plan/names.ts';
 import { note, step } from '../../test/cluster/progress.ts';
 import { breakGlass } from '../../test/support/break-glass.ts';
 import { OperatorProcess } from '../../test/support/processes.ts';
-import { benchPostgres, benchSpec, freshLab, ObjectWatcher, onInterrupt, WATCHED } from '../lab/index.ts';
+import {
+  benchPostgres,
+  benchSpec,
+  CpuMeter,
+  cpuSeconds,
+  freshLab,
+  ObjectWatcher,
+  onInterrupt,
+  treeCpuSeconds,
+  WATCHED,
+} from '../lab/index.ts';
 import { BadJobs as Bad, type BadJobs, type BadJobsDeps, type Kind, REFUSING_POLICY } from './bad-jobs.ts';
 import { Edits } from './edits.ts';
 import { HoldingProxy } from './proxy.ts';
@@ -18,6 +28,8 @@ export interface World extends AsyncDisposable {
   readonly operator: OperatorProcess;
   readonly proxy: HoldingProxy;
   readonly undoer: Undoer;
+  /** Counts from now on what the API server, etcd, the operator and Postgres use. */
+  meter(): Promise<CpuMeter>;
   /** The first jobs, up to `count` of them. */
   badJobs(count: number, kinds: readonly Kind[]): BadJobs;
   /** Edits of the jobs from number `from` on. */
@@ -60,6 +72,11 @@ export async function makeWorld(count: number): Promise<World> {
       operator,
       proxy,
       undoer,
+      meter: () =>
+        CpuMeter.start(lab, {
+          operator: () => cpuSeconds(operator.pid),
+          postgres: () => treeCpuSeconds(postgres.pid),
+        }),
       badJobs: (bad, kinds) => new Bad(deps, names.slice(0, bad), kinds),
       edits: (from) => new Edits({ store, seen, next }, names.slice(from)),
       [Symbol.asyncDispose]: () => everything.disposeAsync(),
