@@ -74,7 +74,7 @@ export async function replayTurn(task: Task, concurrency: number, sender: Sender
   await using tail = await AuditTail.from(lab.cluster.auditLogPath);
   const cpu = await CpuMeter.start(lab);
   const startedAtMs = wallClockMs();
-  const report = await sendFile(lab, 'replay', file.path, concurrency, sender);
+  const report = await sendFile(lab, 'replay', file, concurrency, sender);
   const used = { ...cpu.used(), client: report.cpuSeconds };
   const requests = await tail.untilCreated(userOf('replay'), jobs * OBJECTS_A_JOB[tier], { stallMs: STALL_MS });
   const readyAtMs = await ready?.all();

@@ -18,7 +18,8 @@ const reportSchema = z.looseObject({
 });
 export type ReplayReport = z.infer<typeof reportSchema>;
 
-const STALLED_MS = 900_000;
+/** A replay that is given up: several times as slow as any that was seen. */
+const LIMIT_MS = { least: 300_000, aRequest: 30 } as const;
 
 /** A program that sends the lines of a file, without its arguments. */
 export type Sender = readonly [string, ...string[]];
@@ -41,26 +42,31 @@ export async function sendAll(
   concurrency: number,
 ): Promise<ReplayReport> {
   await using file = await requestFile(lab, requests);
-  return await sendFile(lab, account, file.path, concurrency);
+  return await sendFile(lab, account, file, concurrency);
+}
+
+export interface RequestFile {
+  readonly path: string;
+  readonly requests: number;
 }
 
 /** Writes the requests for {@link sendFile}; the file goes with the value. */
 export async function requestFile(
   lab: Lab,
   requests: readonly ReplayRequest[],
-): Promise<{ readonly path: string } & AsyncDisposable> {
+): Promise<RequestFile & AsyncDisposable> {
   const path = join(lab.cluster.dir, 'requests.ndjson');
   const file = createWriteStream(path);
   for (const request of requests) file.write(`${JSON.stringify(request)}\n`);
   file.end();
   await finished(file);
-  return { path, [Symbol.asyncDispose]: () => rm(path, { force: true }) };
+  return { path, requests: requests.length, [Symbol.asyncDispose]: () => rm(path, { force: true }) };
 }
 
 export async function sendFile(
   lab: Lab,
   account: Contestant,
-  path: string,
+  file: RequestFile,
   concurrency: number,
   sender?: Sender,
 ): Promise<ReplayReport> {
@@ -70,11 +76,12 @@ export async function sendFile(
     '--kubeconfig',
     lab.kubeconfigOf(account),
     '--requests',
-    path,
+    file.path,
     '--concurrency',
     String(concurrency),
   ];
-  const printed = await run(program, args, { timeout: STALLED_MS });
+  const timeout = Math.max(LIMIT_MS.least, file.requests * LIMIT_MS.aRequest);
+  const printed = await run(program, args, { timeout });
   const report = reportSchema.parse(JSON.parse(printed.split('\n').at(-1) ?? ''));
   const refused = Object.keys(report.errors ?? {}).filter((code) => code !== '429');
   if (refused.length > 0) {
