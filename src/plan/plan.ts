@@ -53,8 +53,9 @@ function planCell(input: PlanInput, spec: JobSpec): Action[] {
   if (actions.length > 0) return actions;
   const rollout = workersOf(input, wanted)?.rollout;
   if (rollout && !rollout.done) {
-    const waiting = wait(input, 'WorkersStarting', rolloutWait(rollout));
-    return [{ ...waiting, until: passesAt(rollout.refused, input.now) ?? waiting.until }];
+    // Deployments and pods are watched: among thousands of new cells, looking again would take more time than making them.
+    const until = passesAt(rollout.refused, input.now);
+    return [{ do: 'wait', until, reason: 'WorkersStarting', message: rolloutWait(rollout) }];
   }
   const move = planMove(input, place);
   return move.length > 0 ? move : [{ do: 'noop', reason: 'Converged' }];

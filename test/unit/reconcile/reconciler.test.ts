@@ -38,12 +38,12 @@ const turn = (
 
 const reason = (result: ReconcileResult) => result.status.conditions[0]?.reason;
 
-test('one turn makes the whole cell, says what it did, and then waits for the workers', async () => {
+test('one turn makes the whole cell, says what it did, and then waits for the workers, of which it will hear', async () => {
   const cell = new FakeCluster();
   const result = await turn(goal, cell);
   assert.equal(cell.writes, renderGoal(goal).length);
   assert.deepEqual([...new Set(result.events.map((e) => e.reason))], ['Created', 'WorkersStarting']);
-  assert.equal(result.next.kind, 'at');
+  assert.deepEqual(result.next, { kind: 'idle' });
 });
 
 test('a converged job costs nothing: no write, no event, no changed status', async () => {
@@ -58,7 +58,7 @@ test('an edit writes what it changes and no more: of another image, one object o
   const edited = goalOf({ container: { image: 'registry.example/app:2' } }, { revision: 2 });
   const { next } = await turn(edited, cell);
   assert.match(cell.calls.join(), /^replace Deployment[^,]*$/);
-  assert.equal(next.kind, 'at', 'it looks again at the workers that start');
+  assert.deepEqual(next, { kind: 'idle' }, 'it hears of the workers that start');
 });
 
 /** A watch that has not told of anything yet: objects show only after a live read. */
