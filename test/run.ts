@@ -17,6 +17,7 @@ const ENDS = new URL('support/ends.ts', import.meta.url).href;
 const GROUPS = [
   { name: 'unit', what: 'pure code, golden files and properties; seconds', concurrency: 2 },
   { name: 'integration', what: 'a real Postgres and a real API server; about 4 minutes', concurrency: 2 },
+  { name: 'alone', what: 'deadlines that need the machine to themselves; about 1 minute', concurrency: 1 },
   { name: 'e2e', what: 'kind with real pods; about 5 minutes', concurrency: 1 },
 ] as const;
 
@@ -62,7 +63,9 @@ for (const group of GROUPS) {
   total.failed += counts.failed;
 }
 if (total.passed + total.failed === 0) {
-  note(`No test is named ${wanted.join(', ')}: name a group (unit, integration, e2e) or the end of a file's path.`);
+  note(
+    `No test is named ${wanted.join(', ')}: name a group (${GROUPS.map(({ name }) => name).join(', ')}) or the end of a file's path.`,
+  );
   process.exit(1);
 }
 console.log(`\nAll of it took ${duration(performance.now() - startedAt)}.`);

@@ -4,7 +4,7 @@ import pg from 'pg';
 import { clusterId, type JobId, type Revision, replicaId, revision, shardOf } from '../../src/job/ids.ts';
 import type { Fence } from '../../src/ports/shards.ts';
 import type { BrakeVerdict } from '../../src/ports/store.ts';
-import { sql, type TestDatabase, testDatabase } from '../support/postgres.ts';
+import { sql, type TestDatabase, testDatabase, useOwnServer } from '../support/postgres.ts';
 import { until } from '../support/until.ts';
 
 const ANN = replicaId('00000000-0000-4000-8000-00000000000a');
@@ -14,6 +14,9 @@ const WINDOW_MS = 600_000;
 
 let db: TestDatabase;
 let fences: readonly Fence[];
+
+// Transactions are counted.
+useOwnServer();
 
 beforeEach(async () => {
   db = await testDatabase();

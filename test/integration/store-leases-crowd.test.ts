@@ -195,14 +195,22 @@ describe('shards are divided', () => {
             if (crowd.size === 1 && (one.what === 'leave' || one.what === 'crash')) continue;
             const [before, epochs] = [await crowd.sizes(), await crowd.epochs()];
             const served = new Set([...before.keys()].filter((id) => crowd.serves(id)));
+            // What a lease has run out of may go to others before its owner is back, and then come back to it.
+            const whom = one.what === 'stall' ? crowd.pick(one.whom) : undefined;
+            const stalled = (whom && before.get(whom)) ?? 0;
             await happen(crowd, one);
             await crowd.settle();
             const after = await crowd.sizes();
             const gained = [...after].reduce((sum, [id, size]) => sum + Math.max(0, size - (before.get(id) ?? 0)), 0);
-            assert.equal((await crowd.epochs()) - epochs, gained, `${one.what}: each moved shard was moved once`);
+            const moves = (await crowd.epochs()) - epochs;
+            assert.ok(moves >= gained, `${one.what}: ${moves} moves, and ${gained} moved`);
+            assert.ok(
+              moves <= gained + 2 * stalled,
+              `${one.what}: each of ${gained} moved once, not ${moves} times in all`,
+            );
             const lost = [...before].reduce((sum, [id, size]) => sum + (crowd.serves(id) ? 0 : size), 0);
             const came = [...after.keys()].filter((id) => crowd.serves(id) && !served.has(id)).length;
-            const fair = came > 0 ? Math.floor((came * 256) / crowd.serving) : lost;
+            const fair = Math.max(stalled, came > 0 ? Math.floor((came * 256) / crowd.serving) : lost);
             assert.ok(gained <= fair, `${one.what}: ${gained} moved, of ${fair} that had to`);
           }
         })
