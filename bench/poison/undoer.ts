@@ -4,6 +4,9 @@ import { ClusterError } from '../../src/ports/cluster.ts';
 
 /** What it wants instead: more workers than any job here asks for. */
 const REPLICAS = 7;
+const DEPLOYMENTS = '/apis/apps/v1/deployments';
+/** Ended by the server each minute, and begun anew with all that is there: one that had fallen silent undid nothing any more. */
+const WATCH = { watch: '1', timeoutSeconds: '60' };
 
 const eventSchema = z.object({
   type: z.string(),
@@ -45,7 +48,7 @@ export class Undoer {
   async #watch(): Promise<void> {
     while (!this.#abort.signal.aborted) {
       try {
-        for await (const line of this.#api.lines('/apis/apps/v1/deployments', { watch: '1' }, this.#abort.signal)) {
+        for await (const line of this.#api.lines(DEPLOYMENTS, WATCH, this.#abort.signal)) {
           if (this.#namespaces.size > 0) this.#look(line);
         }
       } catch (error) {
