@@ -8,6 +8,8 @@ import {
   PatchStrategy,
 } from '@kubernetes/client-node';
 import { parseAllDocuments, stringify } from 'yaml';
+import { crdPath } from '../../src/cluster/paths.ts';
+import { STREAM_JOB_DEFINITION } from '../../src/crd/definition.ts';
 import type { ControlPlaneCluster } from '../../test/cluster/index.ts';
 import { breakGlass } from '../../test/support/break-glass.ts';
 
@@ -33,8 +35,8 @@ const ACCOUNTS: Readonly<Record<Contestant, string>> = {
 export const YARDSTICK_GROUP = 'yardstick.dev';
 
 const MANIFESTS = join(import.meta.dirname, '../../manifests');
-const CRDS_PATH = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 const FIELD_MANAGER = 'kubectl';
+const APPLY = 'application/apply-patch+yaml';
 const TOKEN_SECONDS = 24 * 3_600;
 
 /** How the API server's audit log names a contestant. */
@@ -133,8 +135,10 @@ export async function installAccounts(cluster: ControlPlaneCluster): Promise<voi
 /** Makes the kind StreamJob. Past the client library's types, which lose `x-kubernetes-int-or-string`. */
 export async function installStreamJobs(cluster: ControlPlaneCluster): Promise<void> {
   const api = await breakGlass(cluster);
+  const query = { fieldManager: FIELD_MANAGER, force: 'true' };
   try {
-    for (const body of documentsOf(await manifests('crd/streamjobs.yaml'))) await api.call('POST', CRDS_PATH, { body });
+    const path = crdPath(STREAM_JOB_DEFINITION.metadata.name);
+    await api.call('PATCH', path, { body: STREAM_JOB_DEFINITION, query, contentType: APPLY });
   } finally {
     await api.close();
   }

@@ -53,14 +53,18 @@ export interface Measured {
   readonly cpu: { readonly good: CpuUse; readonly bad: CpuUse };
 }
 
-/** Of several windows that each took so long. */
-function aMinute(windows: readonly CpuUse[], windowMs: number): CpuUse {
-  const names = Object.keys(windows[0] ?? {});
-  const total = (name: string) => windows.reduce((sum, window) => sum + (window[name] ?? Number.NaN), 0);
-  return Object.fromEntries(names.map((name) => [name, (total(name) / windows.length / windowMs) * 60_000]));
-}
+const medianRss = (phases: readonly Phase[]): number =>
+  quantile(
+    phases.map(({ rss }) => rss),
+    0.5,
+  );
 
-const median = (values: readonly number[]): number => quantile(values, 0.5);
+/** Of phases that each measured for so long. */
+function cpuAMinute(phases: readonly Phase[], measuredMs: number): CpuUse {
+  const total = (name: string) => phases.reduce((sum, { cpu }) => sum + (cpu[name] ?? Number.NaN), 0);
+  const names = Object.keys(phases[0]?.cpu ?? {});
+  return Object.fromEntries(names.map((name) => [name, (total(name) / phases.length / measuredMs) * 60_000]));
+}
 
 /** Edits healthy jobs by turns with and without a share of bad ones. */
 export async function measure(world: World, share: number, options: MeasureOptions): Promise<Measured> {
@@ -101,6 +105,7 @@ export async function measure(world: World, share: number, options: MeasureOptio
     note(`  pair ${i + 1} of ${options.pairs} at ${share * 100} %`);
   }
   const both: Pair[] = pairs.map(({ over, under }) => ({ over: over.healthyMs, under: under.healthyMs }));
+  const [good, ill] = [pairs.map(({ under }) => under), pairs.map(({ over }) => over)];
   const p99 = pairedRatio(both, 0.99);
   const hung = proxy.patienceMs.slice(hungBefore);
   return {
@@ -114,16 +119,7 @@ export async function measure(world: World, share: number, options: MeasureOptio
     onsetMs,
     longestHungMs: hung.length > 0 ? Math.max(...hung) : null,
     undone: undoer.writes - undoneBefore,
-    rss: { good: median(pairs.map(({ under }) => under.rss)), bad: median(pairs.map(({ over }) => over.rss)) },
-    cpu: {
-      good: aMinute(
-        pairs.map(({ under }) => under.cpu),
-        timing.measuredMs,
-      ),
-      bad: aMinute(
-        pairs.map(({ over }) => over.cpu),
-        timing.measuredMs,
-      ),
-    },
+    rss: { good: medianRss(good), bad: medianRss(ill) },
+    cpu: { good: cpuAMinute(good, timing.measuredMs), bad: cpuAMinute(ill, timing.measuredMs) },
   };
 }

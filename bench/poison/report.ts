@@ -1,7 +1,7 @@
 import type { CpuUse } from '../lab/index.ts';
 import { barChart } from '../plot.ts';
 import type { BenchResult } from '../result.ts';
-import { quantile, type Ratio, rounded, roundedRatio } from '../statistics.ts';
+import { quantile, ratioText, rounded, roundedRatio } from '../statistics.ts';
 import type { Measured } from './measure.ts';
 import type { Pair } from './pairs.ts';
 
@@ -16,8 +16,6 @@ const ONSET_LIMIT_MS = 5_000;
 
 const ms = (values: readonly number[], q: number): string => `${quantile(values, q).toFixed(1)} ms`;
 const MiB = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
-const times = ({ value, interval: [low, high] }: Ratio): string =>
-  `×${value.toFixed(2)} (95 %: ${low.toFixed(2)}–${high.toFixed(2)})`;
 const uses = (cpu: CpuUse): string =>
   Object.entries(cpu)
     .map(([name, seconds]) => `${name} ${seconds.toFixed(1)}`)
@@ -34,7 +32,7 @@ export function lines({ share, bad, pairs, p50, p99, limit, verdict: told, onset
     `${share * 100} % bad: ${kinds.join(', ')}\n` +
     `  healthy edits, all well       p50 ${ms(under, 0.5)}, p99 ${ms(under, 0.99)}, max ${ms(under, 1)} (${under.length})\n` +
     `  healthy edits, bad ones       p50 ${ms(over, 0.5)}, p99 ${ms(over, 0.99)}, max ${ms(over, 1)} (${over.length})\n` +
-    `  with against without          p50 ${times(p50)}, p99 ${times(p99)}, limit ${limit}: ${told}\n` +
+    `  with against without          p50 ${ratioText(p50)}, p99 ${ratioText(p99)}, limit ${limit}: ${told}\n` +
     `  as they turn bad, all at once p50 ${ms(onsetMs, 0.5)}, p99 ${ms(onsetMs, 0.99)}, max ${ms(onsetMs, 1)}\n` +
     `  longest a call hung           ${rest.longestHungMs === null ? 'none did' : `${(rest.longestHungMs / 1000).toFixed(1)} s`}\n` +
     `  writes undone by somebody     ${rest.undone}\n` +
