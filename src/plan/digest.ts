@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { isMap } from '../job/canonical.ts';
-import { ANNOTATIONS, type CellKind, LABEL_PREFIX, LABELS } from './objects.ts';
+import { ANNOTATIONS, type CellKind, type KubeObject, LABEL_PREFIX, LABELS } from './objects.ts';
 
 /**
  * What of an object a goal speaks of, as one short text: two objects have the same digest exactly when `drift` finds
@@ -16,12 +16,23 @@ export interface Digestible {
   readonly [field: string]: unknown;
 }
 
-/** Fields that the API server allocates: it keeps them when a replacement leaves them out, and they are never drift. */
+/**
+ * Fields that the API server allocates, or that are said once, as the object is made: it keeps them when a replacement
+ * leaves them out, and they are never drift.
+ */
 export const SERVER_ALLOCATED: Partial<Record<CellKind, ReadonlySet<string>>> = {
   Service: new Set(['spec.clusterIP', 'spec.clusterIPs', 'spec.ipFamilies', 'spec.ipFamilyPolicy']),
   Namespace: new Set(['spec']),
   ServiceAccount: new Set(['secrets', 'imagePullSecrets']),
 };
+
+/** The object as a replacement may say it: without what the API server is to keep. */
+export function withoutAllocated<T extends KubeObject>(object: T): T {
+  const allocated = SERVER_ALLOCATED[object.kind];
+  if (!allocated || !isMap(object.spec)) return object;
+  const spec = Object.fromEntries(Object.entries(object.spec).filter(([key]) => !allocated.has(`spec.${key}`)));
+  return { ...object, spec };
+}
 
 /** An empty one selects everything and an absent one nothing more than its surroundings do: here emptiness counts. */
 const SELECTORS: ReadonlySet<string> = new Set(['podSelector', 'namespaceSelector']);

@@ -17,7 +17,7 @@ function compare(path: string, wanted: unknown, found: unknown, allocated: Reado
     const keys = [...new Set([...Object.keys(wanted), ...Object.keys(found)])].sort();
     return keys.flatMap((key) => {
       const inner = path === '' ? key : `${path}.${key}`;
-      if (wanted[key] === undefined && allocated.has(inner)) return [];
+      if (allocated.has(inner)) return [];
       if (speaks(key, wanted[key]) !== speaks(key, found[key])) {
         return [{ path: inner, wanted: show(wanted[key]), found: show(found[key]) }];
       }

@@ -1,6 +1,7 @@
 import { jobName } from '../job/ids.ts';
 import type { JobSpec } from '../job/spec.ts';
 import type { Action, WaitAction } from './actions.ts';
+import { withoutAllocated } from './digest.ts';
 import { drift, driftText, newerText } from './drift.ts';
 import { ALL_NAMESPACES, foreign, namespaceIn, type PlanInput, wait } from './input.ts';
 import { planMove, planRemoval } from './leaving.ts';
@@ -184,11 +185,14 @@ const reason = (
 ): { readonly why: string; readonly unread?: true } =>
   body ? { why: driftText(drift(wanted, body)) } : { why: `it is not as revision ${goal.revision} says`, unread: true };
 
-/** What the goal wants, under the identity of what is there; labels and annotations of others are kept. */
+/**
+ * What the goal wants, under the identity of what is there; labels and annotations of others are kept, and so is what can
+ * be said only of an object that is made.
+ */
 function replacement(wanted: KubeObject, { uid, resourceVersion, carried }: SeenObject): ObservedObject {
   const { labels, annotations, ...rest } = carried ?? {};
   return {
-    ...wanted,
+    ...withoutAllocated(wanted),
     metadata: {
       ...wanted.metadata,
       labels: { ...labels, ...wanted.metadata.labels },

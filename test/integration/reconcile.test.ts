@@ -159,7 +159,12 @@ const EDITS: readonly (readonly [kind: CellKind, what: string, patch: object])[]
   ['Deployment', 'more workers', { spec: { replicas: 7 } }],
   ['Deployment', 'the host network', { spec: { template: { spec: { hostNetwork: true } } } }],
   ['PodDisruptionBudget', 'a wider budget', { spec: { maxUnavailable: 2 } }],
-  ['Service', 'another type', { spec: { type: 'NodePort' } }],
+  ['Service', 'each client kept at one worker', { spec: { sessionAffinity: 'ClientIP' } }],
+  [
+    'Service',
+    'a name for something elsewhere',
+    { spec: { type: 'ExternalName', externalName: 'elsewhere.example', clusterIP: null, clusterIPs: null } },
+  ],
 ];
 
 for (const [kind, what, patch] of EDITS) {
@@ -178,6 +183,28 @@ for (const [kind, what, patch] of EDITS) {
     });
   });
 }
+
+test('a Service that has an address keeps it while its ports change: it cannot be taken back, and clients may know it', async () => {
+  const id = await applyJob(database.store, 'addressed', SPEC);
+  await untilPhase(database.store, id, 'Running');
+  const key = keyIn('Service', 'addressed');
+  const addressed = async () => {
+    const { spec } = (await read(key)) as Live & { spec: { type: string; clusterIP?: string; ports?: unknown[] } };
+    return spec;
+  };
+  assert.equal((await addressed()).clusterIP, 'None', 'a new one has none');
+  // As earlier versions made it: by way of a name for something elsewhere, the only way from none to one.
+  const elsewhere = { type: 'ExternalName', externalName: 'elsewhere.example', clusterIP: null, clusterIPs: null };
+  await api.call('PATCH', objectPath(key), { body: { spec: elsewhere }, contentType: 'application/merge-patch+json' });
+  await until('it leads to the workers again', REPAIR_LIMIT_MS, async () => (await addressed()).type === 'ClusterIP');
+  const { clusterIP } = await addressed();
+  assert.match(clusterIP ?? '', /^[0-9.]+$/);
+  const ports = [...(SPEC.container.ports ?? []), { name: 'more', port: 8081 }];
+  await applyJob(database.store, 'addressed', { ...SPEC, container: { ...SPEC.container, ports } });
+  await until('it has both ports', REPAIR_LIMIT_MS, async () => (await addressed()).ports?.length === 2);
+  assert.equal((await addressed()).clusterIP, clusterIP);
+  await untilPhase(database.store, id, 'Running');
+});
 
 test('somebody who undoes every repair is answered ever more slowly: no hot loop, and the goal is never given up', async () => {
   const id = await applyJob(database.store, 'whole', SPEC);

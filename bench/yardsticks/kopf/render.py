@@ -173,6 +173,7 @@ def disruption_budget(spec):
 def service(spec):
     return {
         "type": "ClusterIP",
+        "clusterIP": "None",
         "selector": selector(spec),
         "sessionAffinity": "None",
         "internalTrafficPolicy": "Cluster",

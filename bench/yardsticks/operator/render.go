@@ -241,6 +241,7 @@ func (s *CellSpec) service() client.Object {
 	}
 	return &corev1.Service{ObjectMeta: s.meta(), Spec: corev1.ServiceSpec{
 		Type:                  corev1.ServiceTypeClusterIP,
+		ClusterIP:             corev1.ClusterIPNone,
 		Selector:              s.selector(),
 		SessionAffinity:       corev1.ServiceAffinityNone,
 		InternalTrafficPolicy: ptr.To(corev1.ServiceInternalTrafficPolicyCluster),

@@ -101,10 +101,15 @@ function renderDisruptionBudget(context: Context): KubeObject {
   });
 }
 
+/**
+ * A name for the workers, and no address: the API server looks through all addresses of a cluster for each that it gives
+ * out, and a cluster may have fewer of them than jobs (docs/decisions/0014-services-without-addresses.md).
+ */
 function renderService(context: Context): KubeObject {
   return object(context, 'Service', {
     spec: {
       type: 'ClusterIP',
+      clusterIP: 'None',
       selector: context.selector,
       sessionAffinity: 'None',
       internalTrafficPolicy: 'Cluster',
