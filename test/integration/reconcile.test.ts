@@ -146,6 +146,9 @@ for (const kind of CELL_KIND_NAMES) {
   });
 }
 
+/** A Service's spec that leads out of the cluster, and has no address there. */
+const ELSEWHERE = { type: 'ExternalName', externalName: 'elsewhere.example', clusterIP: null, clusterIPs: null };
+
 const EDITS: readonly (readonly [kind: CellKind, what: string, patch: object])[] = [
   [
     'Namespace',
@@ -160,11 +163,7 @@ const EDITS: readonly (readonly [kind: CellKind, what: string, patch: object])[]
   ['Deployment', 'the host network', { spec: { template: { spec: { hostNetwork: true } } } }],
   ['PodDisruptionBudget', 'a wider budget', { spec: { maxUnavailable: 2 } }],
   ['Service', 'each client kept at one worker', { spec: { sessionAffinity: 'ClientIP' } }],
-  [
-    'Service',
-    'a name for something elsewhere',
-    { spec: { type: 'ExternalName', externalName: 'elsewhere.example', clusterIP: null, clusterIPs: null } },
-  ],
+  ['Service', 'a name for something elsewhere', { spec: ELSEWHERE }],
 ];
 
 for (const [kind, what, patch] of EDITS) {
@@ -194,8 +193,7 @@ test('a Service that has an address keeps it while its ports change: it cannot b
   };
   assert.equal((await addressed()).clusterIP, 'None', 'a new one has none');
   // As earlier versions made it: by way of a name for something elsewhere, the only way from none to one.
-  const elsewhere = { type: 'ExternalName', externalName: 'elsewhere.example', clusterIP: null, clusterIPs: null };
-  await api.call('PATCH', objectPath(key), { body: { spec: elsewhere }, contentType: 'application/merge-patch+json' });
+  await api.call('PATCH', objectPath(key), { body: { spec: ELSEWHERE }, contentType: 'application/merge-patch+json' });
   await until('it leads to the workers again', REPAIR_LIMIT_MS, async () => (await addressed()).type === 'ClusterIP');
   const { clusterIP } = await addressed();
   assert.match(clusterIP ?? '', /^[0-9.]+$/);
