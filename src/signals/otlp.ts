@@ -51,13 +51,22 @@ export class QuietExporter implements SpanExporter {
   }
 }
 
-function end(span: Span, error: unknown): void {
+/**
+ * The time of day in ms, in fractions, that goes on steadily from when it was made. The SDK would round each span's own
+ * start to the millisecond, so that a step could outlast its turn.
+ */
+function steadyClock(): () => number {
+  const offsetMs = Date.now() - performance.now();
+  return () => offsetMs + performance.now();
+}
+
+function end(span: Span, error: unknown, nowMs: number): void {
   if (error !== undefined) {
     const { error: message } = errorFields(error);
-    span.recordException(error instanceof Error ? error : message);
+    span.recordException(error instanceof Error ? error : message, nowMs);
     span.setStatus({ code: SpanStatusCode.ERROR, message });
   }
-  span.end();
+  span.end(nowMs);
 }
 
 class OtlpTurn implements TurnTrace {
@@ -65,10 +74,11 @@ class OtlpTurn implements TurnTrace {
   readonly #tracer: Tracer;
   readonly #root: Span;
   readonly #context: Context;
+  readonly #nowMs = steadyClock();
 
   constructor(tracer: Tracer, attributes: SpanAttributes) {
     this.#tracer = tracer;
-    this.#root = tracer.startSpan('reconcile', { attributes }, ROOT_CONTEXT);
+    this.#root = tracer.startSpan('reconcile', { attributes, startTime: this.#nowMs() }, ROOT_CONTEXT);
     this.#context = trace.setSpan(ROOT_CONTEXT, this.#root);
     this.traceId = this.#root.spanContext().traceId;
   }
@@ -78,12 +88,12 @@ class OtlpTurn implements TurnTrace {
   }
 
   child(name: string, attributes: SpanAttributes): OpenSpan {
-    const span = this.#tracer.startSpan(name, { attributes }, this.#context);
-    return { end: (error) => end(span, error) };
+    const span = this.#tracer.startSpan(name, { attributes, startTime: this.#nowMs() }, this.#context);
+    return { end: (error) => end(span, error, this.#nowMs()) };
   }
 
   end(error?: unknown): void {
-    end(this.#root, error);
+    end(this.#root, error, this.#nowMs());
   }
 }
 
