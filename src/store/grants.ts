@@ -44,6 +44,7 @@ const SEQUENCES: Rights = { event_id: ['USAGE'] };
 const FUNCTIONS = [
   'changed_since(xid8)',
   'goals_of(uuid[])',
+  'record_turn(uuid, smallint, bigint, text, integer, uuid, jsonb, uuid[], integer[], text[], text[], text[], uuid[])',
   'scaler_layer(uuid, integer, timestamptz)',
   'system_identifier()',
   'timeline()',

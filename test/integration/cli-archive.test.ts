@@ -128,7 +128,7 @@ describe('migrate', () => {
     assert.deepEqual([migrated.exitCode, migrated.stdout], [0, '']);
     assert.match(
       migrated.stderr,
-      /^Postgres at .* was migrated: 0001_goals\.sql, 0002_layers_shards\.sql, 0003_take_over\.sql, 0004_goals_of\.sql\.\n$/,
+      /^Postgres at .* was migrated: 0001_goals\.sql, 0002_layers_shards\.sql, 0003_take_over\.sql, 0004_goals_of\.sql, 0005_record_turn\.sql\.\n$/,
     );
     assert.match((await bulkhead(['migrate'], { env: rolesOf(there) })).stderr, /is up to date\.\n$/);
     const applied = await bulkhead(['apply', '-f', '-'], {

@@ -79,7 +79,7 @@ describe('store status', () => {
     const none = await bulkhead(['store', 'status']);
     assert.match(
       none.stdout,
-      /^Store: .*\nDatabase: +Postgres at 127\.0\.0\.1:\d+ .*\nSystem: +\d+, timeline 1\nSchema: +version 4 .*\nUndelete: .* for 7d\nOperator: +none runs\n$/,
+      /^Store: .*\nDatabase: +Postgres at 127\.0\.0\.1:\d+ .*\nSystem: +\d+, timeline 1\nSchema: +version 5 .*\nUndelete: .* for 7d\nOperator: +none runs\n$/,
     );
     assert.ok(!none.stdout.includes(new URL(line.database.url).password));
     await asReplica(line.database.store, async () => {
@@ -89,7 +89,7 @@ describe('store status', () => {
         /Operator: +one runs: test \(256 shards\)\nReplicas:\n.*\n {2}test +alive +256 +not connected +\d+s\n$/,
       );
       const object = JSON.parse((await bulkhead(['store', 'status', '-o', 'json'])).stdout);
-      assert.deepEqual([object.replicas[0].shards.length, object.schema.version], [256, 4]);
+      assert.deepEqual([object.replicas[0].shards.length, object.schema.version], [256, 5]);
     });
   });
 
