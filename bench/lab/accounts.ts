@@ -9,6 +9,7 @@ import {
 } from '@kubernetes/client-node';
 import { parseAllDocuments, stringify } from 'yaml';
 import { crdPath } from '../../src/cluster/paths.ts';
+import { APPLY_PATCH } from '../../src/cluster/transport.ts';
 import { STREAM_JOB_DEFINITION } from '../../src/crd/definition.ts';
 import type { ControlPlaneCluster } from '../../test/cluster/index.ts';
 import { breakGlass } from '../../test/support/break-glass.ts';
@@ -36,7 +37,6 @@ export const YARDSTICK_GROUP = 'yardstick.dev';
 
 const MANIFESTS = join(import.meta.dirname, '../../manifests');
 const FIELD_MANAGER = 'kubectl';
-const APPLY = 'application/apply-patch+yaml';
 const TOKEN_SECONDS = 24 * 3_600;
 
 /** How the API server's audit log names a contestant. */
@@ -138,7 +138,7 @@ export async function installStreamJobs(cluster: ControlPlaneCluster): Promise<v
   const query = { fieldManager: FIELD_MANAGER, force: 'true' };
   try {
     const path = crdPath(STREAM_JOB_DEFINITION.metadata.name);
-    await api.call('PATCH', path, { body: STREAM_JOB_DEFINITION, query, contentType: APPLY });
+    await api.call('PATCH', path, { body: STREAM_JOB_DEFINITION, query, contentType: APPLY_PATCH });
   } finally {
     await api.close();
   }

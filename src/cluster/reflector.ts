@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ClusterError } from '../ports/cluster.ts';
 import { decodeEvent, eventVersion, listSchema } from './decode.ts';
-import type { Transport } from './transport.ts';
+import { Interrupted, type Transport } from './transport.ts';
 
 /**
  * Some 500 KB, which keeps both sides' memory flat: of larger answers the text, and what is parsed of it, make up much of a
@@ -25,6 +25,8 @@ const RETRY_MAX_MS = 15_000;
 /** A watch that lived for this long was a sound one. */
 const SOUND_MS = 5_000;
 const STREAM_PAUSE_MS = 100;
+/** A watch that was cut sooner than this is trouble. */
+const CUT_AFTER_MS = 1_000;
 
 /** Where a reflector puts what it learns. Called in order; must not throw for what is a Kubernetes object. */
 export interface ReflectorSink {
@@ -52,17 +54,20 @@ export interface ReflectorOptions {
   readonly onSynced: () => void;
 }
 
+type Reader = Pick<Transport, 'call' | 'lines'>;
+
 /** The server can no longer tell what happened since our version: list again. */
 class Expired extends Error {}
 
 /**
- * Keeps a sink up to date with one collection: a paginated list, then watches with bookmarks, from version to version.
- * Anything odd (410, an error in the stream, a silent stream) leads to a new list, after a pause that grows. Returns when
- * `signal` aborts.
+ * Keeps a sink up to date with one collection: a paginated list, then watches with bookmarks, from version to version, also
+ * where a connection was cut: the server tells what happened since, or that it can't. Anything odd (410, an error in the
+ * stream, a silent stream, a server that is not there at once) leads to a new list, after a pause that grows: it may be
+ * another server by then, with an older store. Returns when `signal` aborts.
  * @throws ClusterError `gone` as soon as there is no such collection; others when the API server could not be reached
  *   several times in a row
  */
-export async function reflect(transport: Transport, options: ReflectorOptions, signal: AbortSignal): Promise<void> {
+export async function reflect(transport: Reader, options: ReflectorOptions, signal: AbortSignal): Promise<void> {
   const trouble = new Trouble();
   while (!signal.aborted) {
     try {
@@ -79,7 +84,7 @@ export async function reflect(transport: Transport, options: ReflectorOptions, s
 
 /** One list and the watches that follow it, until the list has grown old. */
 async function listAndWatch(
-  transport: Transport,
+  transport: Reader,
   options: ReflectorOptions,
   trouble: Trouble,
   signal: AbortSignal,
@@ -128,7 +133,7 @@ const asClusterError = (error: unknown, path: string): ClusterError =>
       });
 
 /** A consistent read: no resourceVersion means the newest state, so an API server that lags cannot hand us an old one. */
-async function list(transport: Transport, options: ReflectorOptions, signal: AbortSignal): Promise<string> {
+async function list(transport: Reader, options: ReflectorOptions, signal: AbortSignal): Promise<string> {
   const relist = options.sink.relist();
   let next: string | undefined;
   do {
@@ -148,13 +153,8 @@ async function list(transport: Transport, options: ReflectorOptions, signal: Abo
   throw new Expired();
 }
 
-/** @returns the version to go on from, after the server ended the stream in good order */
-async function watch(
-  transport: Transport,
-  options: ReflectorOptions,
-  from: string,
-  signal: AbortSignal,
-): Promise<string> {
+/** @returns the version to go on from, after the stream was ended in good order or cut */
+async function watch(transport: Reader, options: ReflectorOptions, from: string, signal: AbortSignal): Promise<string> {
   const silence = new AbortController();
   const query = {
     watch: '1',
@@ -173,7 +173,9 @@ async function watch(
     }
     return version;
   } catch (error) {
-    throw silence.signal.aborted ? new Expired('the watch fell silent', { cause: error }) : error;
+    if (silence.signal.aborted) throw new Expired('the watch fell silent', { cause: error });
+    if (error instanceof Interrupted && error.openForMs >= CUT_AFTER_MS) return version;
+    throw error;
   } finally {
     clearTimeout(watchdog);
   }

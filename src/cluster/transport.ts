@@ -2,7 +2,7 @@ import type { Dispatcher, Pool } from 'undici';
 import { ClusterError } from '../ports/cluster.ts';
 import { type CallSignals, NO_CALL_SIGNALS } from '../ports/signals.ts';
 import { type Answer, broken, errorOf, isOverload, parseJson } from './api-errors.ts';
-import { callPool, WatchConnections } from './connections.ts';
+import { callPool, isDeadPeer, WatchConnections } from './connections.ts';
 import { exchange, type Outgoing } from './exchange.ts';
 import type { ClusterTarget } from './target.ts';
 import { within } from './within.ts';
@@ -14,8 +14,10 @@ export const USER_AGENT = 'bulkhead';
 /** A token read from a file or made by a plugin is asked for again after this time. */
 const HEADERS_MAX_AGE_MS = 30_000;
 const JSON_TYPE = 'application/json';
+/** Kinds of PATCH, as its content type. */
 export const MERGE_PATCH = 'application/merge-patch+json';
 export const JSON_PATCH = 'application/json-patch+json';
+export const APPLY_PATCH = 'application/apply-patch+yaml';
 
 /** Parameters of a URL: by name, or as they stand in it, for those that never change. */
 export type Query = Readonly<Record<string, string>> | string;
@@ -32,6 +34,17 @@ export interface CallOptions {
   readonly lane?: Lane;
   /** A write that waits for no others: the few on which all others depend. */
   readonly urgent?: boolean;
+}
+
+/** A response that had begun broke off, though its peer lived. All whole lines were told before. */
+export class Interrupted extends ClusterError {
+  /** Since its first. */
+  readonly openForMs: number;
+
+  constructor(message: string, { openForMs, ...options }: ErrorOptions & { readonly openForMs: number }) {
+    super('unavailable', message, options);
+    this.openForMs = openForMs;
+  }
 }
 
 /** What most of this folder needs of a {@link Transport}. */
@@ -102,7 +115,7 @@ export class Transport {
     }
   }
 
-  /** A response that goes on: the lines of a watch or of a log. @throws ClusterError */
+  /** A response that goes on: the lines of a watch or of a log. @throws ClusterError; {@link Interrupted} once it goes on */
   async *lines(path: string, query: Query, signal: AbortSignal): AsyncGenerator<string> {
     const what = `GET ${path}`;
     try {
@@ -114,7 +127,7 @@ export class Transport {
         const text = await response.body.text();
         throw errorOf(what, { code: response.statusCode, text, retryAfter: retryAfter ? String(retryAfter) : null });
       }
-      yield* splitLines(response.body);
+      yield* splitLines(interruptible(what, response.body));
     } catch (error) {
       throw error instanceof ClusterError ? error : broken(what, error);
     }
@@ -211,6 +224,17 @@ class Credentials {
     const made = [...this.#base, 'content-type', contentType];
     this.#byType.set(contentType, made);
     return made;
+  }
+}
+
+/** @throws Interrupted, or what tells that the peer is dead */
+async function* interruptible(what: string, body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  const openedAt = performance.now();
+  try {
+    yield* body;
+  } catch (error) {
+    if (isDeadPeer(error)) throw error;
+    throw new Interrupted(broken(what, error).message, { openForMs: performance.now() - openedAt, cause: error });
   }
 }
 

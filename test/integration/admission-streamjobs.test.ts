@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { KubernetesFence } from '../../src/cluster/epoch-fence.ts';
-import { MERGE_PATCH, type Transport } from '../../src/cluster/transport.ts';
+import { APPLY_PATCH, MERGE_PATCH, type Transport } from '../../src/cluster/transport.ts';
 import { shard, storeId } from '../../src/job/ids.ts';
 import { fenceMark } from '../../src/ports/shards.ts';
 import { type ControlPlaneCluster, up } from '../cluster/index.ts';
@@ -22,7 +22,6 @@ import { asUser } from '../support/users.ts';
 const AUTHOR = 'bulkhead.dev/author';
 const WRITTEN_BY = 'bulkhead.dev/written-by';
 const PATH = streamJobsPath('default');
-const APPLY_PATCH = 'application/apply-patch+yaml';
 
 let cluster: ControlPlaneCluster;
 let api: Transport;

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import type { Transport } from '../../src/cluster/transport.ts';
+import { APPLY_PATCH, type Transport } from '../../src/cluster/transport.ts';
 import { STREAM_JOB_DEFINITION } from '../../src/crd/definition.ts';
 import { manifestText } from '../../src/crd/manifest.ts';
 import { API_VERSION, KIND } from '../../src/job/spec.ts';
@@ -18,7 +18,6 @@ export const TENANT = 'ads';
 const CRD_PATH = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 const CRD_NAME = STREAM_JOB_DEFINITION.metadata.name;
 const SERVED_TIMEOUT_MS = 60_000;
-const APPLY = 'application/apply-patch+yaml';
 
 export interface Meta {
   readonly name: string;
@@ -68,7 +67,7 @@ export async function crdCluster(name: string): Promise<CrdCluster> {
     async install(definition = parse(manifestText())) {
       const body = { ...(definition as object) };
       const query = { fieldManager: 'installer', force: 'true' };
-      await api.call('PATCH', `${CRD_PATH}/${CRD_NAME}`, { body, query, contentType: APPLY });
+      await api.call('PATCH', `${CRD_PATH}/${CRD_NAME}`, { body, query, contentType: APPLY_PATCH });
       await until('the definition is established', 20_000, async () => {
         const found = (await api.call('GET', `${CRD_PATH}/${CRD_NAME}`)) as {
           status?: { conditions?: { type: string; status: string }[] };
@@ -81,7 +80,7 @@ export async function crdCluster(name: string): Promise<CrdCluster> {
       (await api.call('PATCH', jobPath(job), {
         body: streamJob(job, spec),
         query: { fieldManager: manager },
-        contentType: APPLY,
+        contentType: APPLY_PATCH,
       })) as StreamJobObject,
     async [Symbol.asyncDispose]() {
       await api.close();

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { MERGE_PATCH } from '../../src/cluster/transport.ts';
 import { STREAM_JOB_DEFINITION } from '../../src/crd/definition.ts';
 import { missingFields } from '../../src/crd/missing.ts';
 import { until } from '../support/until.ts';
@@ -11,7 +12,6 @@ import { type CrdCluster, crdCluster, jobPath, liveDefinition } from './crd-clus
  * the older definition does not know. That is why the goal in Postgres is the truth, not the object.
  */
 
-const MERGE_PATCH = 'application/merge-patch+json';
 const SPREAD_TIMEOUT_MS = 30_000;
 
 interface Loose {

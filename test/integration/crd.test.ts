@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { parse } from 'yaml';
+import { MERGE_PATCH } from '../../src/cluster/transport.ts';
 import { missingFields } from '../../src/crd/missing.ts';
 import { type CrdCluster, crdCluster, jobPath, liveDefinition, streamJob, TENANT } from './crd-cluster.ts';
 
 /** The CustomResourceDefinition on a real API server, as people meet it through kubectl. */
 
-const MERGE_PATCH = 'application/merge-patch+json';
 const image = 'registry.example/team/app:1';
 const APPLIES = 10;
 

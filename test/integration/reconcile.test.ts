@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { createPath, objectPath } from '../../src/cluster/paths.ts';
-import type { Transport } from '../../src/cluster/transport.ts';
+import { MERGE_PATCH, type Transport } from '../../src/cluster/transport.ts';
 import type { JobId } from '../../src/job/ids.ts';
 import type { JobSpec } from '../../src/job/spec.ts';
 import { cellNamespace } from '../../src/plan/names.ts';
@@ -176,7 +176,7 @@ for (const [kind, what, patch] of EDITS) {
       return { ...rest, spec, labels };
     };
     const before = strip(await read(key));
-    await api.call('PATCH', objectPath(key), { body: patch, contentType: 'application/merge-patch+json' });
+    await api.call('PATCH', objectPath(key), { body: patch, contentType: MERGE_PATCH });
     await until(`${kind} is as before`, REPAIR_LIMIT_MS, async () => {
       return JSON.stringify(strip(await read(key))) === JSON.stringify(before);
     });
@@ -193,7 +193,7 @@ test('a Service that has an address keeps it while its ports change: it cannot b
   };
   assert.equal((await addressed()).clusterIP, 'None', 'a new one has none');
   // As earlier versions made it: by way of a name for something elsewhere, the only way from none to one.
-  await api.call('PATCH', objectPath(key), { body: { spec: ELSEWHERE }, contentType: 'application/merge-patch+json' });
+  await api.call('PATCH', objectPath(key), { body: { spec: ELSEWHERE }, contentType: MERGE_PATCH });
   await until('it leads to the workers again', REPAIR_LIMIT_MS, async () => (await addressed()).type === 'ClusterIP');
   const { clusterIP } = await addressed();
   assert.match(clusterIP ?? '', /^[0-9.]+$/);
@@ -215,7 +215,7 @@ test('somebody who undoes every repair is answered ever more slowly: no hot loop
     const { spec } = (await read(key)) as Live & { spec: { maxUnavailable: number } };
     if (spec.maxUnavailable !== 2) {
       const body = { spec: { maxUnavailable: 2 } };
-      await api.call('PATCH', objectPath(key), { body, contentType: 'application/merge-patch+json' });
+      await api.call('PATCH', objectPath(key), { body, contentType: MERGE_PATCH });
       undone += 1;
     }
     await new Promise((resolve) => setTimeout(resolve, 5));

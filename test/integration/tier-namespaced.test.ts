@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { parse, parseAllDocuments, stringify } from 'yaml';
 import { objectPath } from '../../src/cluster/paths.ts';
-import type { Transport } from '../../src/cluster/transport.ts';
+import { MERGE_PATCH, type Transport } from '../../src/cluster/transport.ts';
 import type { JobId } from '../../src/job/ids.ts';
 import type { JobSpec } from '../../src/job/spec.ts';
 import type { Tier } from '../../src/job/tier.ts';
@@ -113,7 +113,7 @@ test('with namespaced Roles alone a job of tier shared runs, is repaired and is 
   await admin.call('PATCH', objectPath(keyIn('shared', 'ServiceAccount', 'clicks')), {
     query: { fieldManager: 'bulkhead' },
     body: { automountServiceAccountToken: true },
-    contentType: 'application/merge-patch+json',
+    contentType: MERGE_PATCH,
   });
   await until('the repair', 5_000, async () => {
     const path = objectPath(keyIn('shared', 'ServiceAccount', 'clicks'));

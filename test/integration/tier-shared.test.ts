@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { createPath, objectPath } from '../../src/cluster/paths.ts';
-import type { Transport } from '../../src/cluster/transport.ts';
+import { MERGE_PATCH, type Transport } from '../../src/cluster/transport.ts';
 import type { JobId } from '../../src/job/ids.ts';
 import type { JobSpec } from '../../src/job/spec.ts';
 import type { Tier } from '../../src/job/tier.ts';
@@ -135,7 +135,7 @@ test('a hole that somebody makes into a shared cell’s network policy is closed
   const before = (await read(key)).spec;
   await api.call('PATCH', objectPath(key), {
     body: { spec: { podSelector: {}, ingress: [{}] } },
-    contentType: 'application/merge-patch+json',
+    contentType: MERGE_PATCH,
   });
   await until('the policy is as before', REPAIR_LIMIT_MS, async () => {
     return JSON.stringify((await read(key)).spec) === JSON.stringify(before);
