@@ -102,12 +102,6 @@ export class WatchConnections {
   }
 }
 
-class DeadPeer extends Error {}
-
-/** The other end was not heard of for a while, by PING or by TCP: nobody knows since when, nor what is there now. */
-export const isDeadPeer = (error: unknown): boolean =>
-  error instanceof DeadPeer || (error instanceof Error && 'code' in error && error.code === 'ETIMEDOUT');
-
 interface Silenceable {
   readonly bytesRead: number;
   destroy(error: Error): unknown;
@@ -124,7 +118,7 @@ function endWhenSilent(socket: Silenceable, pingEveryMs: number): void {
   const timer = setInterval(() => {
     missed = socket.bytesRead === seen ? missed + 1 : 0;
     seen = socket.bytesRead;
-    if (missed >= 2) socket.destroy(new DeadPeer(`no answer to PINGs for ${(2 * pingEveryMs) / 1000} s`));
+    if (missed >= 2) socket.destroy(new Error(`no answer to PINGs for ${(2 * pingEveryMs) / 1000} s`));
   }, pingEveryMs);
   timer.unref();
   socket.once('close', () => clearInterval(timer));

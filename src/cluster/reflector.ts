@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ClusterError } from '../ports/cluster.ts';
-import { decodeEvent, eventVersion, listSchema } from './decode.ts';
+import { decodeEvent, eventVersion, isNewer, listSchema } from './decode.ts';
 import { Interrupted, type Transport } from './transport.ts';
 
 /**
@@ -25,7 +25,7 @@ const RETRY_MAX_MS = 15_000;
 /** A watch that lived for this long was a sound one. */
 const SOUND_MS = 5_000;
 const STREAM_PAUSE_MS = 100;
-/** A watch that was cut sooner than this is trouble. */
+/** A watch that was cut sooner than this is trouble; so one that is cut again and again is opened once a second at most. */
 const CUT_AFTER_MS = 1_000;
 
 /** Where a reflector puts what it learns. Called in order; must not throw for what is a Kubernetes object. */
@@ -62,8 +62,8 @@ class Expired extends Error {}
 /**
  * Keeps a sink up to date with one collection: a paginated list, then watches with bookmarks, from version to version, also
  * where a connection was cut: the server tells what happened since, or that it can't. Anything odd (410, an error in the
- * stream, a silent stream, a server that is not there at once) leads to a new list, after a pause that grows: it may be
- * another server by then, with an older store. Returns when `signal` aborts.
+ * stream, a silent stream, a server that is not there at once or that knows less than was heard) leads to a new list, after
+ * a pause that grows. Returns when `signal` aborts.
  * @throws ClusterError `gone` as soon as there is no such collection; others when the API server could not be reached
  *   several times in a row
  */
@@ -94,11 +94,13 @@ async function listAndWatch(
   options.onSynced();
   while (performance.now() - listedAt < RELIST_MS * (0.8 + 0.4 * Math.random())) {
     const openedAt = performance.now();
-    version = await watch(transport, options, version, signal);
+    const end = await watch(transport, options, version, signal);
     if (signal.aborted) return;
     if (performance.now() - openedAt > SOUND_MS) trouble.over();
     // A server that ends every watch at once must not be asked in a tight loop.
     await sleep(STREAM_PAUSE_MS, undefined, { signal });
+    version = end.version;
+    if (end.isCut) await requireVersion(transport, options, version, signal);
   }
 }
 
@@ -133,16 +135,22 @@ const asClusterError = (error: unknown, path: string): ClusterError =>
       });
 
 /** A consistent read: no resourceVersion means the newest state, so an API server that lags cannot hand us an old one. */
+async function listPage(
+  transport: Reader,
+  { path, labelSelector }: ReflectorOptions,
+  pageSize: number,
+  next: string | undefined,
+  signal: AbortSignal,
+) {
+  const query = { labelSelector, limit: String(pageSize), ...(next !== undefined && { continue: next }) };
+  return listSchema.parse(await transport.call('GET', path, { query, signal }));
+}
+
 async function list(transport: Reader, options: ReflectorOptions, signal: AbortSignal): Promise<string> {
   const relist = options.sink.relist();
   let next: string | undefined;
   do {
-    const query = {
-      labelSelector: options.labelSelector,
-      limit: String(options.pageSize ?? PAGE_SIZE),
-      ...(next !== undefined && { continue: next }),
-    };
-    const page = listSchema.parse(await transport.call('GET', options.path, { query, signal }));
+    const page = await listPage(transport, options, options.pageSize ?? PAGE_SIZE, next, signal);
     relist.page(page.items ?? []);
     next = page.metadata.continue || undefined;
     if (next === undefined) {
@@ -153,8 +161,28 @@ async function list(transport: Reader, options: ReflectorOptions, signal: AbortS
   throw new Expired();
 }
 
-/** @returns the version to go on from, after the stream was ended in good order or cut */
-async function watch(transport: Reader, options: ReflectorOptions, from: string, signal: AbortSignal): Promise<string> {
+/**
+ * Where a connection was cut there may be another server now, with an older store: it would take a version that it has yet
+ * to reach, and be silent until then. @throws Expired
+ */
+async function requireVersion(transport: Reader, options: ReflectorOptions, version: string, signal: AbortSignal) {
+  const { metadata } = await listPage(transport, options, 1, undefined, signal);
+  if (isNewer(version, metadata.resourceVersion))
+    throw new Expired(`the server is at ${metadata.resourceVersion} only`);
+}
+
+/** How the stream ended that nobody calls odd, and the version to go on from. */
+interface WatchEnd {
+  readonly version: string;
+  readonly isCut: boolean;
+}
+
+async function watch(
+  transport: Reader,
+  options: ReflectorOptions,
+  from: string,
+  signal: AbortSignal,
+): Promise<WatchEnd> {
   const silence = new AbortController();
   const query = {
     watch: '1',
@@ -164,17 +192,21 @@ async function watch(transport: Reader, options: ReflectorOptions, from: string,
     timeoutSeconds: String(Math.round(WATCH_SECONDS * (1 + Math.random()))),
   };
   let version = from;
+  let heardAt = performance.now();
   let watchdog = setTimeout(() => silence.abort(), SILENCE_MS);
   try {
     for await (const line of transport.lines(options.path, query, AbortSignal.any([signal, silence.signal]))) {
       clearTimeout(watchdog);
       watchdog = setTimeout(() => silence.abort(), SILENCE_MS);
+      heardAt = performance.now();
       if (line !== '') version = deliver(options.sink, line) ?? version;
     }
-    return version;
+    return { version, isCut: false };
   } catch (error) {
-    if (silence.signal.aborted) throw new Expired('the watch fell silent', { cause: error });
-    if (error instanceof Interrupted && error.openForMs >= CUT_AFTER_MS) return version;
+    // After a stop of our own the break may be told before the time-out.
+    const isSilent = silence.signal.aborted || performance.now() - heardAt > SILENCE_MS;
+    if (isSilent) throw new Expired('the watch fell silent', { cause: error });
+    if (error instanceof Interrupted && error.openForMs >= CUT_AFTER_MS) return { version, isCut: true };
     throw error;
   } finally {
     clearTimeout(watchdog);

@@ -2,7 +2,7 @@ import type { Dispatcher, Pool } from 'undici';
 import { ClusterError } from '../ports/cluster.ts';
 import { type CallSignals, NO_CALL_SIGNALS } from '../ports/signals.ts';
 import { type Answer, broken, errorOf, isOverload, parseJson } from './api-errors.ts';
-import { callPool, isDeadPeer, WatchConnections } from './connections.ts';
+import { callPool, WatchConnections } from './connections.ts';
 import { exchange, type Outgoing } from './exchange.ts';
 import type { ClusterTarget } from './target.ts';
 import { within } from './within.ts';
@@ -36,9 +36,9 @@ export interface CallOptions {
   readonly urgent?: boolean;
 }
 
-/** A response that had begun broke off, though its peer lived. All whole lines were told before. */
+/** A response that had begun broke off: by the other side, on the way, or since we wanted no more of it. */
 export class Interrupted extends ClusterError {
-  /** Since its first. */
+  /** From its first. */
   readonly openForMs: number;
 
   constructor(message: string, { openForMs, ...options }: ErrorOptions & { readonly openForMs: number }) {
@@ -227,13 +227,12 @@ class Credentials {
   }
 }
 
-/** @throws Interrupted, or what tells that the peer is dead */
+/** @throws Interrupted */
 async function* interruptible(what: string, body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const openedAt = performance.now();
   try {
     yield* body;
   } catch (error) {
-    if (isDeadPeer(error)) throw error;
     throw new Interrupted(broken(what, error).message, { openForMs: performance.now() - openedAt, cause: error });
   }
 }

@@ -7,7 +7,7 @@ import { StoreError } from '../ports/store.ts';
  * for one that was promoted or restored since is refused.
  *
  * FOR KEY SHARE makes a takeover wait for the statements that were let in under the old epoch (the unique (id, epoch)
- * makes the epoch a key); giving a shard back does not wait.
+ * makes the epoch a key); giving a shard back does not wait. bulkhead.record_turn() (migrations/0005) proves it likewise.
  */
 
 /**

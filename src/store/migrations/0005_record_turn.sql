@@ -2,16 +2,15 @@
 --
 -- What a turn has to tell, as an operator stores it at its end.
 
--- In plpgsql, which keeps the plans, also behind a pooler: making them takes three times as long as the rest. All of it or
--- nothing: false, with nothing stored, when the fence is outdated or not of the jobs' shard. FOR KEY SHARE makes a takeover
--- wait until what was let in under the old epoch is committed.
+-- In plpgsql, which keeps the plans, also behind a pooler: making them takes twice as long as the rest. All of it or
+-- nothing: false, with nothing stored, when the fence is outdated or not of the jobs' shard. The proof is the one of
+-- src/store/fence.ts: FOR KEY SHARE makes a takeover wait until what was let in under the old epoch is committed.
 create function bulkhead.record_turn(
   replica uuid, fenced_shard smallint, n bigint, system text, line integer,
   status_of uuid, new_status jsonb,
   event_jobs uuid[], revisions integer[], types text[], reasons text[], messages text[],
   jobs uuid[]
 ) returns boolean language plpgsql as $$
-#variable_conflict use_column
 begin
   perform from bulkhead.shard s
     where s.owner = replica and s.id = fenced_shard and s.epoch = n

@@ -56,8 +56,9 @@ test('a step lies within its turn to the last microsecond, since both are read f
   await using traces = await collector();
   // The exporter reads its endpoint from the process's own variables.
   process.env.OTEL_EXPORTER_OTLP_ENDPOINT = traces.url;
-  const tracing = await startTracing(process.env, new MemoryLog());
-  delete process.env.OTEL_EXPORTER_OTLP_ENDPOINT;
+  const tracing = await startTracing(process.env, new MemoryLog()).finally(() => {
+    delete process.env.OTEL_EXPORTER_OTLP_ENDPOINT;
+  });
   assert.ok(tracing);
   // Each begins at another fraction of a millisecond, and so does its step.
   for (let turn = 0; turn < 100; turn += 1) {
