@@ -17,7 +17,7 @@ export interface SqlWrite {
 export type WriteKind = 'create' | 'update' | 'mark' | 'delete';
 
 /** What the statement has in it by which a turn is recorded. */
-const RECORD = 'insert into bulkhead.observation';
+const RECORD = 'bulkhead.record_turn(';
 
 const KINDS: Readonly<Record<string, WriteKind>> = { POST: 'create', PUT: 'update', PATCH: 'mark', DELETE: 'delete' };
 

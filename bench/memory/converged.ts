@@ -27,7 +27,12 @@ export interface Converged extends AsyncDisposable {
  * The replay makes the cells under the epoch of an operator that ran before, so that the operator which is looked at
  * finds them done, as after a restart.
  */
-export async function convergedBulkhead(lab: Lab, postgres: BenchPostgres, jobs: number): Promise<Converged> {
+export async function convergedBulkhead(
+  lab: Lab,
+  postgres: BenchPostgres,
+  jobs: number,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Converged> {
   await using stack = new AsyncDisposableStack();
   const database = stack.use(await postgres.database());
   const former = startBulkhead(lab, database, { name: 'former' });
@@ -36,7 +41,7 @@ export async function convergedBulkhead(lab: Lab, postgres: BenchPostgres, jobs:
   const written = await loadJobs(database.store, jobs, { tier: 'namespace' });
   const cells = await storedCells(lab, database.store.storeId, written);
   await step(`Making ${jobs} cells`, () => sendAll(lab, 'replay', cellRequests(cells), FILL_CONCURRENCY));
-  const operator = startBulkhead(lab, database);
+  const operator = startBulkhead(lab, database, { env });
   stack.defer(() => operator.kill());
   await until(`${jobs} jobs were looked at`, LOOK_LIMIT_MS, async () => {
     operator.requireAlive();

@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { step } from '../../test/cluster/progress.ts';
 import { tunedYardstick } from '../heal/yardstick.ts';
@@ -6,6 +9,7 @@ import { lineChart } from '../plot.ts';
 import type { BenchResult } from '../result.ts';
 import { line, rounded } from '../statistics.ts';
 import { convergedBulkhead } from './converged.ts';
+import { HEAP_KINDS, type Heap, heapOf, snapshotOptions } from './heap.ts';
 
 export interface MemoryOptions {
   /** The largest number of jobs. */
@@ -27,6 +31,8 @@ const START_LIMIT_MS = 300_000;
 interface Sample {
   readonly jobs: number;
   readonly bytes: number;
+  /** What of it lives on the heap. */
+  readonly heap?: Heap;
 }
 
 /** The lowest of several looks while nothing happens: what was only needed on the way is given back by then, or never. */
@@ -39,19 +45,31 @@ async function settled(pid: number, quick: boolean): Promise<number> {
   return Math.min(...looks.slice(-10));
 }
 
-async function bulkheadBytes(lab: Lab, postgres: BenchPostgres, jobs: number, quick: boolean): Promise<number> {
-  await using converged = await convergedBulkhead(lab, postgres, jobs);
-  return await settled(converged.pid, quick);
+async function bulkheadSample(lab: Lab, postgres: BenchPostgres, jobs: number, quick: boolean): Promise<Sample> {
+  await using stack = new AsyncDisposableStack();
+  const folder = await mkdtemp(join(tmpdir(), 'bulkhead-heap-'));
+  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  const env = { NODE_OPTIONS: snapshotOptions(folder) };
+  const { pid } = stack.use(await convergedBulkhead(lab, postgres, jobs, env));
+  return { jobs, bytes: await settled(pid, quick), heap: await heapOf(pid, folder) };
 }
 
-async function tunedBytes(lab: Lab, jobs: number, quick: boolean): Promise<number> {
+async function tunedSample(lab: Lab, jobs: number, quick: boolean): Promise<Sample> {
   await using yardstick = await tunedYardstick(lab, jobs, { startLimitMs: START_LIMIT_MS });
-  return await settled(yardstick.pid, quick);
+  return { jobs, bytes: await settled(yardstick.pid, quick) };
 }
 
 /** Bytes a job. */
-const slope = (samples: readonly Sample[]): number =>
+const slope = (samples: readonly Pick<Sample, 'jobs' | 'bytes'>[]): number =>
   line(samples.map(({ jobs, bytes }) => ({ x: jobs, y: bytes }))).perX;
+
+/** Bytes a job that live on the heap, by what they are. */
+function heapSlopes(samples: readonly Sample[]): Heap | null {
+  const of = (kind: keyof Heap): number =>
+    Math.round(slope(samples.map(({ jobs, heap }) => ({ jobs, bytes: heap?.[kind] ?? 0 }))));
+  if (samples.length < 2) return null;
+  return Object.fromEntries(HEAP_KINDS.map((kind) => [kind, of(kind)])) as Record<keyof Heap, number>;
+}
 
 /** How much memory one more job takes, once everything has come to rest. */
 export async function memory(options: MemoryOptions): Promise<BenchResult> {
@@ -66,12 +84,12 @@ export async function memory(options: MemoryOptions): Promise<BenchResult> {
     for (const name of NAMES.filter((one) => only.includes(one))) {
       if (!first) await lab.wipe();
       first = false;
-      const bytes = await step(
+      const sample = await step(
         `${name}, ${jobs} jobs`,
-        () => (name === 'bulkhead' ? bulkheadBytes(lab, postgres, jobs, quick) : tunedBytes(lab, jobs, quick)),
+        () => (name === 'bulkhead' ? bulkheadSample(lab, postgres, jobs, quick) : tunedSample(lab, jobs, quick)),
         { typical: '1–5 min' },
       );
-      samples[name].push({ jobs, bytes });
+      samples[name].push(sample);
     }
   }
   return resultOf(sizes, samples, quick);
@@ -85,6 +103,9 @@ function resultOf(sizes: readonly number[], samples: Record<Name, Sample[]>, qui
       `${name.padEnd(10)}${(slope(samples[name]) / 1024).toFixed(2).padStart(8)} KiB a job   (${each})\n`,
     );
   }
+  const heap = heapSlopes(samples.bulkhead);
+  if (heap)
+    process.stdout.write(`bytes a job on the heap: ${HEAP_KINDS.map((kind) => `${kind} ${heap[kind]}`).join(', ')}\n`);
   const [only, ...more] = samples.bulkhead;
   // From a single size nothing can be said about growth: a smoke run says what there is.
   const ours = only && more.length === 0 ? only.bytes / only.jobs : slope(samples.bulkhead);
@@ -100,6 +121,7 @@ function resultOf(sizes: readonly number[], samples: Record<Name, Sample[]>, qui
     verdict: quick ? 'undecided' : met ? 'met' : 'missed',
     ratio: ratio === null ? null : rounded(ratio),
     ratioTarget: LIMITS.ratio,
+    heapBytesAJob: heap,
     samples,
     plot: lineChart({
       title: 'Resident memory at rest',

@@ -23,7 +23,7 @@ type Phase = 'killed-before' | 'killed-after' | 'answer-lost';
 
 /** Whether a statement changes the store when it is not part of a transaction. */
 export const storesSomething = (statement: string): boolean =>
-  /\b(?:insert into|update|delete from) bulkhead\./.test(statement);
+  /\b(?:(?:insert into|update|delete from) bulkhead\.|bulkhead\.record_turn\()/.test(statement);
 
 /** A process that has loaded everything and waits for its orders, so that the next one is there at once. */
 class Spare {

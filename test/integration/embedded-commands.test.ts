@@ -59,7 +59,7 @@ describe('connecting', () => {
     assert.equal(said.length, 1);
     assert.match(
       said[0] ?? '',
-      /^Migrated Postgres at 127\.0\.0\.1:\d+ .*: 0001_goals\.sql(, 000\d_[a-z_]+\.sql){3}\.$/,
+      /^Migrated Postgres at 127\.0\.0\.1:\d+ .*: 0001_goals\.sql(, 000\d_[a-z_]+\.sql){4}\.$/,
     );
     for (const secret of [url, adminUrl]) assert.ok(!said[0]?.includes(new URL(secret).password));
   });
