@@ -8,12 +8,12 @@ import { type HEAP_KINDS, heapIn } from '../../../bench/memory/heap.ts';
 
 test('what lives on a heap is told by what it is, from a snapshot as this Node writes it', async () => {
   const before = await ownHeap();
-  const kept = Array.from({ length: 10_000 }, (_, i) => ({
-    text: `number ${i} of ten thousand, flat`.split('').join(''),
+  const kept = Array.from({ length: 50_000 }, (_, i) => ({
+    text: `number ${i} of fifty thousand`.split('').join(''),
   }));
   const after = await ownHeap();
-  assert.equal(kept.length, 10_000);
-  // 31 to 34 characters and their header; an object of one field, and where it stands in the list.
+  assert.equal(kept.length, 50_000);
+  // 26 to 30 characters and their header; an object of one field, and where it stands in the list.
   const bytes = (kind: (typeof HEAP_KINDS)[number]) => (after[kind] - before[kind]) / kept.length;
   assert.ok(bytes('strings') > 40 && bytes('strings') < 70, `${bytes('strings')} bytes of text each`);
   assert.ok(bytes('objects') > 24 && bytes('objects') < 70, `${bytes('objects')} bytes each`);
