@@ -40,18 +40,16 @@ export const snapshotOptions = (folder: string): string => `--heapsnapshot-signa
 /** Takes a snapshot of a process that was started with {@link snapshotOptions}. Stops it for some seconds. */
 export async function heapOf(pid: number, folder: string): Promise<Heap> {
   process.kill(pid, 'SIGUSR2');
-  const pathOf = async () => {
+  let size = 0;
+  const { value: path } = await until('the heap was written', SNAPSHOT_LIMIT_MS, async () => {
     const name = (await readdir(folder)).find((file) => file.split('.').includes(String(pid)));
-    return name === undefined ? null : join(folder, name);
-  };
-  let size = -1;
-  await until('the heap was written', SNAPSHOT_LIMIT_MS, async () => {
-    const path = await pathOf();
+    if (name === undefined) return null;
+    const found = join(folder, name);
     const before = size;
-    size = path === null ? -1 : (await stat(path)).size;
-    return path !== null && size > 0 && size === before && (await endOf(path, size)) === END;
+    size = (await stat(found)).size;
+    return size > 0 && size === before && (await endOf(found, size)) === END ? found : null;
   });
-  return heapIn(await readFile((await pathOf()) ?? '', 'utf8'));
+  return heapIn(await readFile(path, 'utf8'));
 }
 
 /** How a snapshot ends that was written to its end. */

@@ -118,6 +118,7 @@ export class Transport {
   /** A response that goes on: the lines of a watch or of a log. @throws ClusterError; {@link Interrupted} once it goes on */
   async *lines(path: string, query: Query, signal: AbortSignal): AsyncGenerator<string> {
     const what = `GET ${path}`;
+    let openedAt: number | null = null;
     try {
       const headers = (await this.#authentication()).headersFor(null);
       const request = { path: this.#url(path, query), headers: [...headers], signal, headersTimeout: CALL_TIMEOUT_MS };
@@ -127,9 +128,13 @@ export class Transport {
         const text = await response.body.text();
         throw errorOf(what, { code: response.statusCode, text, retryAfter: retryAfter ? String(retryAfter) : null });
       }
-      yield* splitLines(interruptible(what, response.body));
+      openedAt = performance.now();
+      yield* splitLines(response.body);
     } catch (error) {
-      throw error instanceof ClusterError ? error : broken(what, error);
+      if (error instanceof ClusterError) throw error;
+      const failure = broken(what, error);
+      if (openedAt === null) throw failure;
+      throw new Interrupted(failure.message, { openForMs: performance.now() - openedAt, cause: failure.cause });
     }
   }
 
@@ -224,16 +229,6 @@ class Credentials {
     const made = [...this.#base, 'content-type', contentType];
     this.#byType.set(contentType, made);
     return made;
-  }
-}
-
-/** @throws Interrupted */
-async function* interruptible(what: string, body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const openedAt = performance.now();
-  try {
-    yield* body;
-  } catch (error) {
-    throw new Interrupted(broken(what, error).message, { openForMs: performance.now() - openedAt, cause: error });
   }
 }
 
