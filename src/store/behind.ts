@@ -1,7 +1,7 @@
 import type { Epoch } from '../job/epoch.ts';
 import { type Shard, shard } from '../job/ids.ts';
 import type { Fence } from '../ports/shards.ts';
-import { fenced, fencesCte, fencesValues } from './fence.ts';
+import { FENCES_CTE, fenced, fencesValues } from './fence.ts';
 import type { Sql } from './pool.ts';
 
 /**
@@ -11,7 +11,7 @@ import type { Sql } from './pool.ts';
 
 /** The greatest that was found stays; found again, it costs no write. */
 const RECORD = `
-  with ${fencesCte()}, kept as (
+  with ${FENCES_CTE}, kept as (
     insert into bulkhead.fence_ahead as a (shard, system, timeline, n)
     select shard, given.system, given.timeline, given.n
     from unnest($2::smallint[], $6::text[], $7::integer[], $8::bigint[]) as given (shard, system, timeline, n)

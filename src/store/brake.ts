@@ -1,7 +1,7 @@
 import type { JobId, Revision } from '../job/ids.ts';
 import type { Fence } from '../ports/shards.ts';
 import { type BrakeState, type BrakeVerdict, type ChangeOrigin, StoreError } from '../ports/store.ts';
-import { fenceCte, fenced, fenceValues } from './fence.ts';
+import { FENCE_CTE, fenced, fenceValues } from './fence.ts';
 import type { Database, Sql } from './pool.ts';
 import { type JobRow, toJobRef } from './rows.ts';
 import { GOAL_CHANNEL } from './write.ts';
@@ -69,7 +69,7 @@ async function look(sql: Sql, fence: Fence, id: JobId, revision: Revision): Prom
 /** Puts the removal in the queue, unless it is there. @throws StoreError `fenced` */
 async function enqueue(sql: Sql, fence: Fence, id: JobId, revision: Revision): Promise<void> {
   const [row] = await sql.query<{ held: boolean }>(
-    `with ${fenceCte()},
+    `with ${FENCE_CTE},
      allowed as materialized (
        select j.id from fence join bulkhead.job j on j.id = $6::uuid and j.shard = fence.shard),
      asked as (

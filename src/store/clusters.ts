@@ -1,7 +1,7 @@
 import { type ClusterId, clusterId } from '../job/ids.ts';
 import type { Fence } from '../ports/shards.ts';
 import type { ChangeOrigin, KnownCluster } from '../ports/store.ts';
-import { fenceCte, fenced, fenceValues } from './fence.ts';
+import { FENCE_CTE, fenced, fenceValues } from './fence.ts';
 import type { Database, Sql } from './pool.ts';
 
 /** The cluster that the cells are in, and the former ones. */
@@ -28,7 +28,7 @@ export async function currentCluster(sql: Sql): Promise<KnownCluster | null> {
 
 async function retireOthers(sql: Sql, fence: Fence, id: string): Promise<void> {
   await sql.query(
-    `with ${fenceCte()}
+    `with ${FENCE_CTE}
      update bulkhead.cluster set current = false from fence where shard = 0 and current and id <> $6::uuid`,
     [...fenceValues(fence), id],
   );
@@ -36,7 +36,7 @@ async function retireOthers(sql: Sql, fence: Fence, id: string): Promise<void> {
 
 async function upsertCurrent(sql: Sql, fence: Fence, cluster: KnownCluster): Promise<void> {
   const recorded = await sql.query(
-    `with ${fenceCte()}
+    `with ${FENCE_CTE}
      insert into bulkhead.cluster (id, context_name, server, ca_certificate, current)
      select $6::uuid, $7, $8, $9, true from fence where shard = 0
      on conflict (id) do update set context_name = excluded.context_name, server = excluded.server,

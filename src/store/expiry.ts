@@ -1,7 +1,7 @@
 import { contentHash } from '../job/canonical.ts';
 import { type JobId, jobId } from '../job/ids.ts';
 import type { Fence } from '../ports/shards.ts';
-import { fenced, fencesCte, fencesValues } from './fence.ts';
+import { FENCES_CTE, fenced, fencesValues } from './fence.ts';
 import type { Sql } from './pool.ts';
 import { GOAL_CHANNEL } from './write-statement.ts';
 
@@ -15,7 +15,7 @@ const CLEARED_HASH = contentHash({ kind: 'cleared', layer: 'oncall' });
 // Whom a writer has under a lock is left for the next call: the writer may be changing that very layer. Removed jobs keep
 // theirs, since a revision more would make their removal a new one; it ends when they are brought back.
 const EXPIRE = `
-  with ${fencesCte(1)},
+  with ${FENCES_CTE},
   due as materialized (
     select h.job_id, h.revision + 1 as revision, clock_timestamp() as at,
       format('The override of revision %s, made by %s, was to end at %s.', r.revision, r.author,

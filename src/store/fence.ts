@@ -12,15 +12,14 @@ import { StoreError } from '../ports/store.ts';
 
 /**
  * Part of a statement: `fence` has one row, its `shard`, while the fence holds, and none when it is outdated.
- * @param first number of the first of five parameters: {@link fenceValues}
+ * Its five parameters come first: {@link fenceValues}.
  */
-export const fenceCte = (first = 1): string =>
-  `fence as materialized (
-     select id as shard from bulkhead.shard
-     where owner = $${first}::uuid and id = $${first + 1}::smallint and epoch = $${first + 2}::bigint
-       and bulkhead.system_identifier() = $${first + 3}::text and bulkhead.timeline() = $${first + 4}::integer
-     for key share
-   )`;
+export const FENCE_CTE = `fence as materialized (
+  select id as shard from bulkhead.shard
+  where owner = $1::uuid and id = $2::smallint and epoch = $3::bigint
+    and bulkhead.system_identifier() = $4::text and bulkhead.timeline() = $5::integer
+  for key share
+)`;
 
 export const fenceValues = ({ replica, shard, epoch }: Fence): readonly unknown[] => [
   replica,
@@ -32,18 +31,17 @@ export const fenceValues = ({ replica, shard, epoch }: Fence): readonly unknown[
 
 /**
  * The same for many: `fence` has a row for each that holds.
- * @param first number of the first of five parameters: {@link fencesValues}
+ * Its five parameters come first: {@link fencesValues}.
  */
-export const fencesCte = (first = 1): string =>
-  `fence as materialized (
-     select s.id as shard
-     from unnest($${first}::uuid[], $${first + 1}::smallint[], $${first + 2}::bigint[], $${first + 3}::text[],
-       $${first + 4}::integer[]) given (replica, shard, n, system, timeline)
-     join bulkhead.shard s on s.id = given.shard and s.owner = given.replica and s.epoch = given.n
-     where given.system = (select bulkhead.system_identifier()) and given.timeline = (select bulkhead.timeline())
-     order by s.id
-     for key share of s
-   )`;
+export const FENCES_CTE = `fence as materialized (
+  select s.id as shard
+  from unnest($1::uuid[], $2::smallint[], $3::bigint[], $4::text[],
+    $5::integer[]) given (replica, shard, n, system, timeline)
+  join bulkhead.shard s on s.id = given.shard and s.owner = given.replica and s.epoch = given.n
+  where given.system = (select bulkhead.system_identifier()) and given.timeline = (select bulkhead.timeline())
+  order by s.id
+  for key share of s
+)`;
 
 export const fencesValues = (fences: readonly Fence[]): readonly unknown[] => [
   fences.map((fence) => fence.replica),

@@ -2,7 +2,7 @@ import { type JobId, type JobName, jobId, jobName, revision } from '../job/ids.t
 import type { FieldKeeper } from '../job/status.ts';
 import type { Fence } from '../ports/shards.ts';
 import { type ChangeOrigin, type GoalChange, type GoalReceipt, type GoalWriter, StoreError } from '../ports/store.ts';
-import { fenceCte, fenced, fenceValues } from './fence.ts';
+import { FENCE_CTE, fenced, fenceValues } from './fence.ts';
 import { assemble, type GoalRow, goalsStatement, type StoredGoals, type StoredJob } from './goals.ts';
 import {
   type Attempt,
@@ -149,7 +149,7 @@ async function rolledBack(db: Database, work: (sql: Sql) => Promise<void>): Prom
 /** In one transaction with the proof of ownership, which holds a takeover off until it has ended. */
 async function underFence(db: Database, fence: Fence, work: (sql: Sql) => Promise<void>): Promise<void> {
   await db.transaction(async (sql) => {
-    const holds = await sql.query(`with ${fenceCte()} select shard from fence`, fenceValues(fence));
+    const holds = await sql.query(`with ${FENCE_CTE} select shard from fence`, fenceValues(fence));
     if (holds.length === 0) throw fenced(fence);
     await work(sql);
   });
