@@ -134,9 +134,7 @@ export class CellCache {
       relist: () => {
         const present = new Set<string>();
         return {
-          page: (items) => {
-            for (const item of items) present.add(put(item));
-          },
+          saw: (uid) => void present.add(uid),
           end: (version) => {
             for (const { uid, namespace, resourceVersion } of [...this.#ofKind(kind).values()]) {
               if (present.has(uid) || (listed !== null && namespace !== listed)) continue;
@@ -164,9 +162,7 @@ export class CellCache {
       relist: () => {
         const present = new Set<string>();
         return {
-          page: (items) => {
-            for (const item of items) present.add(this.#putPod(item));
-          },
+          saw: (uid) => void present.add(uid),
           end: () => {
             for (const pod of [...this.#pods.values()]) {
               if (!present.has(pod.uid) && (listed === null || pod.namespace === listed)) this.#dropPod(pod);

@@ -52,7 +52,11 @@ export interface WatchEvent {
   readonly object: Readonly<Record<string, unknown>>;
   /** Where the watch stands after it. */
   readonly resourceVersion: string | undefined;
+  /** Of a bookmark: everything that was there when the watch began has been told. */
+  readonly isInitialEnd: boolean;
 }
+
+const INITIAL_END = 'k8s.io/initial-events-end';
 
 /** As the API server begins the event of an object that came or changed. A name holds no quotation marks. */
 const EVENT_HEAD =
@@ -74,8 +78,14 @@ export function decodeEvent(line: string): WatchEvent {
   const object = isMap(event) ? event.object : undefined;
   if (type === undefined || !isMap(object))
     throw new Error('the API server sent something that is no event of a watch');
-  const version = isMap(object.metadata) ? object.metadata.resourceVersion : undefined;
-  return { type, object, resourceVersion: typeof version === 'string' ? version : undefined };
+  const metadata = isMap(object.metadata) ? object.metadata : {};
+  const { resourceVersion: version, annotations } = metadata;
+  return {
+    type,
+    object,
+    resourceVersion: typeof version === 'string' ? version : undefined,
+    isInitialEnd: type === 'BOOKMARK' && isMap(annotations) && annotations[INITIAL_END] === 'true',
+  };
 }
 
 const DIGITS = /^\d+$/;

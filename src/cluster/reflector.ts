@@ -13,10 +13,10 @@ const WATCH_SECONDS = 240;
 /** Bookmarks come about once a minute; a watch silent for longer than this is taken as dead (faults.md row 16). */
 const SILENCE_MS = 120_000;
 /**
- * A list this old is made again at the next occasion: the resync that repairs whatever a watch has missed. No fault that we
- * know of needs it, and among 10,000 jobs it is half of what an operator does at rest when it comes every ten minutes.
+ * After this time a watch begins with everything that is there: the resync that repairs whatever watches have missed. No
+ * fault that we know of needs it.
  */
-const RELIST_MS = 60 * 60_000;
+const RESYNC_MS = 60 * 60_000;
 /** Tries in a row before the connection counts as lost. */
 const TRIES = 3;
 /** Between tries: doubled each time, and never less than the server asks for. */
@@ -25,23 +25,27 @@ const RETRY_MAX_MS = 15_000;
 /** A watch that lived for this long was a sound one. */
 const SOUND_MS = 5_000;
 const STREAM_PAUSE_MS = 100;
+/** The server's consistent read, told as events, with a bookmark at its end. A server that can't do this says so. */
+const EVERYTHING_FIRST = { sendInitialEvents: 'true', resourceVersionMatch: 'NotOlderThan' } as const;
 /** A watch that was cut sooner than this is trouble; so one that is cut again and again is opened once a second at most. */
 const CUT_AFTER_MS = 1_000;
 
 /** Where a reflector puts what it learns. Called in order; must not throw for what is a Kubernetes object. */
 export interface ReflectorSink {
-  /** A list begins, and with it a new account of everything. */
+  /** A new account of everything begins. */
   relist(): Relist;
   /** Whether this version of an object, or a newer one, was taken in already: then nobody needs to read on. */
   knows?(uid: string, resourceVersion: string): boolean;
-  upsert(item: unknown): void;
+  /** @returns its UID */
+  upsert(item: unknown): string;
   remove(item: unknown): void;
 }
 
-/** The complete set at one moment, page by page: what is taken in is let go of, so a list is never in memory as a whole. */
+/** The complete set at one moment, object by object: what is taken in is let go of, so it is never in memory as a whole. */
 export interface Relist {
-  page(items: readonly unknown[]): void;
-  /** The list is complete: what was in none of its pages was gone at `resourceVersion`. */
+  /** Of one that was taken in, or is known. */
+  saw(uid: string): void;
+  /** That was all: what was not seen was gone at `resourceVersion`. */
   end(resourceVersion: string): void;
 }
 
@@ -50,7 +54,10 @@ export interface ReflectorOptions {
   readonly labelSelector: string;
   /** Objects in one answer; left out: {@link PAGE_SIZE}. */
   readonly pageSize?: number;
+  /** How long watches are trusted; left out: {@link RESYNC_MS}, more or less. */
+  readonly resyncMs?: number;
   readonly sink: ReflectorSink;
+  /** A list was taken in. */
   readonly onSynced: () => void;
 }
 
@@ -61,9 +68,10 @@ class Expired extends Error {}
 
 /**
  * Keeps a sink up to date with one collection: a paginated list, then watches with bookmarks, from version to version, also
- * where a connection was cut: the server tells what happened since, or that it can't. Anything odd (410, an error in the
- * stream, a silent stream, a server that is not there at once or that knows less than was heard) leads to a new list, after
- * a pause that grows. Returns when `signal` aborts.
+ * where a connection was cut: the server tells what happened since, or that it can't. Once in a while a watch begins with
+ * everything instead, which costs little where most of it is known. Anything odd (410, an error in the stream, a silent
+ * stream, a server that is not there at once or that knows less than was heard) leads to a new list, after a pause that
+ * grows. Returns when `signal` aborts.
  * @throws ClusterError `gone` as soon as there is no such collection; others when the API server could not be reached
  *   several times in a row
  */
@@ -82,20 +90,22 @@ export async function reflect(transport: Reader, options: ReflectorOptions, sign
   }
 }
 
-/** One list and the watches that follow it, until the list has grown old. */
+/** One list and the watches that follow it, for as long as nothing is odd. */
 async function listAndWatch(
   transport: Reader,
   options: ReflectorOptions,
   trouble: Trouble,
   signal: AbortSignal,
 ): Promise<void> {
-  const listedAt = performance.now();
   let version = await list(transport, options, signal);
   options.onSynced();
-  while (performance.now() - listedAt < RELIST_MS * (0.8 + 0.4 * Math.random())) {
+  let resyncAt = nextResync(options);
+  for (;;) {
     const openedAt = performance.now();
-    const end = await watch(transport, options, version, signal);
+    const isResync = openedAt >= resyncAt;
+    const end = await watch(transport, options, isResync ? null : version, signal);
     if (signal.aborted) return;
+    if (isResync) resyncAt = nextResync(options);
     if (performance.now() - openedAt > SOUND_MS) trouble.over();
     // A server that ends every watch at once must not be asked in a tight loop.
     await sleep(STREAM_PAUSE_MS, undefined, { signal });
@@ -103,6 +113,10 @@ async function listAndWatch(
     if (end.isCut) await requireVersion(transport, options, version, signal);
   }
 }
+
+/** Spread, so that not all kinds come at once. */
+const nextResync = ({ resyncMs = RESYNC_MS }: ReflectorOptions): number =>
+  performance.now() + resyncMs * (0.8 + 0.4 * Math.random());
 
 /** What went wrong in a row, and how long to leave the server alone for it. */
 class Trouble {
@@ -151,7 +165,7 @@ async function list(transport: Reader, options: ReflectorOptions, signal: AbortS
   let next: string | undefined;
   do {
     const page = await listPage(transport, options, options.pageSize ?? PAGE_SIZE, next, signal);
-    relist.page(page.items ?? []);
+    for (const item of page.items ?? []) relist.saw(options.sink.upsert(item));
     next = page.metadata.continue || undefined;
     if (next === undefined) {
       relist.end(page.metadata.resourceVersion);
@@ -177,10 +191,11 @@ interface WatchEnd {
   readonly isCut: boolean;
 }
 
+/** @param from null to be told of everything that is there first: the server's word, in place of what we thought */
 async function watch(
   transport: Reader,
   options: ReflectorOptions,
-  from: string,
+  from: string | null,
   signal: AbortSignal,
 ): Promise<WatchEnd> {
   const silence = new AbortController();
@@ -188,10 +203,10 @@ async function watch(
     watch: '1',
     allowWatchBookmarks: 'true',
     labelSelector: options.labelSelector,
-    resourceVersion: from,
+    ...(from === null ? EVERYTHING_FIRST : { resourceVersion: from }),
     timeoutSeconds: String(Math.round(WATCH_SECONDS * (1 + Math.random()))),
   };
-  let version = from;
+  const told = new Told(options.sink, from);
   let heardAt = performance.now();
   let watchdog = setTimeout(() => silence.abort(), SILENCE_MS);
   try {
@@ -199,36 +214,74 @@ async function watch(
       clearTimeout(watchdog);
       watchdog = setTimeout(() => silence.abort(), SILENCE_MS);
       heardAt = performance.now();
-      if (line !== '') version = deliver(options.sink, line) ?? version;
+      if (line !== '') told.take(line);
     }
-    return { version, isCut: false };
+    return { version: told.version, isCut: false };
   } catch (error) {
     // After a stop of our own the break may be told before the time-out.
     const isSilent = silence.signal.aborted || performance.now() - heardAt > SILENCE_MS;
     if (isSilent) throw new Expired('the watch fell silent', { cause: error });
-    if (error instanceof Interrupted && error.openForMs >= CUT_AFTER_MS) return { version, isCut: true };
+    if (error instanceof Interrupted && error.openForMs >= CUT_AFTER_MS) return { version: told.version, isCut: true };
     throw error;
   } finally {
     clearTimeout(watchdog);
   }
 }
 
-function deliver(sink: ReflectorSink, line: string): string | undefined {
-  const head = sink.knows && eventVersion(line);
-  if (head && sink.knows?.(head.uid, head.resourceVersion)) return head.resourceVersion;
-  const event = decodeEvent(line);
-  switch (event.type) {
-    case 'ADDED':
-    case 'MODIFIED':
-      sink.upsert(event.object);
-      break;
-    case 'DELETED':
-      sink.remove(event.object);
-      break;
-    case 'BOOKMARK':
-      break;
-    case 'ERROR':
-      throw new Expired(String(event.object.message ?? 'the watch reported an error'));
+/** What one watch tells, taken in line by line. */
+class Told {
+  readonly #sink: ReflectorSink;
+  /** While it still tells of what was there before: those events carry the versions of their objects, not the watch's. */
+  #relist: Relist | null;
+  #version: string | null;
+
+  constructor(sink: ReflectorSink, from: string | null) {
+    this.#sink = sink;
+    this.#version = from;
+    this.#relist = from === null ? sink.relist() : null;
   }
-  return event.resourceVersion;
+
+  /** Where the watch stands. @throws Expired where it has yet to tell of everything that was there */
+  get version(): string {
+    if (this.#version === null) throw new Expired('the watch ended before it had told of everything');
+    return this.#version;
+  }
+
+  /** @throws Expired when the server reports an error; Error when the line is no event */
+  take(line: string): void {
+    const head = this.#sink.knows && eventVersion(line);
+    if (head && this.#sink.knows?.(head.uid, head.resourceVersion)) {
+      this.#saw(head.uid, head.resourceVersion);
+      return;
+    }
+    const event = decodeEvent(line);
+    switch (event.type) {
+      case 'ADDED':
+      case 'MODIFIED':
+        this.#saw(this.#sink.upsert(event.object), event.resourceVersion);
+        break;
+      case 'DELETED':
+        this.#sink.remove(event.object);
+        this.#standsAt(event.resourceVersion);
+        break;
+      case 'BOOKMARK':
+        if (event.isInitialEnd && event.resourceVersion !== undefined) {
+          this.#relist?.end(event.resourceVersion);
+          this.#relist = null;
+        }
+        this.#standsAt(event.resourceVersion);
+        break;
+      case 'ERROR':
+        throw new Expired(String(event.object.message ?? 'the watch reported an error'));
+    }
+  }
+
+  #saw(uid: string, version: string | undefined): void {
+    this.#relist?.saw(uid);
+    this.#standsAt(version);
+  }
+
+  #standsAt(version: string | undefined): void {
+    if (this.#relist === null) this.#version = version ?? this.#version;
+  }
 }

@@ -73,12 +73,8 @@ export class StreamJobCache {
     return {
       relist: () => {
         const present = new Set<string>();
-        const take = (object: ObservedStreamJob) => {
-          present.add(object.uid);
-          this.put(object);
-        };
         return {
-          page: (items) => items.map(decodeStreamJob).forEach(take),
+          saw: (uid) => void present.add(uid),
           end: (version) => {
             const stale = [...this.#byName.values()].filter(
               ({ job, uid, resourceVersion }) =>
@@ -91,7 +87,11 @@ export class StreamJobCache {
           },
         };
       },
-      upsert: (item) => this.put(decodeStreamJob(item)),
+      upsert: (item) => {
+        const object = decodeStreamJob(item);
+        this.put(object);
+        return object.uid;
+      },
       remove: (item) => this.drop(decodeStreamJob(item)),
     };
   }

@@ -19,7 +19,7 @@ const namespace = at('1').metadata.namespace ?? '';
 
 function list(sink: ReflectorSink, items: readonly unknown[], version: string): void {
   const relist = sink.relist();
-  for (const item of items) relist.page([item]);
+  for (const item of items) relist.saw(sink.upsert(item));
   relist.end(version);
 }
 

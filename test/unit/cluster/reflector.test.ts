@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { reflect } from '../../../src/cluster/reflector.ts';
+import { type ReflectorSink, reflect } from '../../../src/cluster/reflector.ts';
 import { type CallOptions, Interrupted } from '../../../src/cluster/transport.ts';
 import { ClusterError } from '../../../src/ports/cluster.ts';
 import { until } from '../../support/until.ts';
@@ -27,6 +27,12 @@ const cut = (openForMs: number): Watch =>
 const refused: Watch = () => {
   throw new ClusterError('conflict', 'too old resource version: 12 (400)');
 };
+
+const event = (type: string, metadata: Readonly<Record<string, unknown>>): string =>
+  JSON.stringify({ type, object: { kind: 'Thing', apiVersion: 'v1', metadata } });
+const thing = (uid: string, resourceVersion: string): string =>
+  event('ADDED', { name: uid, namespace: 'here', uid, resourceVersion });
+const ENDS_INITIAL = { annotations: { 'k8s.io/initial-events-end': 'true' } };
 
 interface Case {
   readonly what: string;
@@ -86,14 +92,97 @@ const CASES: readonly Case[] = [
 describe('a watch that ended', () => {
   for (const one of CASES) {
     it(one.what, async () => {
-      const seen = await requestsOf(one);
-      assert.deepEqual(seen, one.asked);
+      const { requests } = await answering(one);
+      assert.deepEqual(requests, one.asked);
     });
   }
 });
 
-/** What is asked of an API server whose watches end like these, one after the other; whatever comes later stays open. */
-async function requestsOf({ watches, asked, serverAt = '12' }: Case): Promise<string[]> {
+interface ResyncCase {
+  readonly what: string;
+  /** The watch that begins with everything. */
+  readonly watch: Watch;
+  readonly asked: readonly string[];
+  /** What the sink was told by it, and by what followed. */
+  readonly told: readonly string[];
+}
+
+const RESYNCS: readonly ResyncCase[] = [
+  {
+    what: 'what is known is not even parsed; what was not told of was gone where the bookmark stands',
+    watch: function* () {
+      yield thing('known', '3');
+      yield thing('new', '7');
+      yield event('DELETED', { uid: 'known', resourceVersion: '9' });
+      yield event('BOOKMARK', { resourceVersion: '20', ...ENDS_INITIAL });
+      yield event('BOOKMARK', { resourceVersion: '30' });
+    },
+    asked: ['list', 'everything', 'everything'],
+    told: ['saw known', 'put new', 'saw new', 'removed known', 'end 20'],
+  },
+  {
+    what: 'ended before everything was told: nothing is taken for gone, and a list says what is there',
+    watch: function* () {
+      yield thing('new', '7');
+      yield event('BOOKMARK', { resourceVersion: '20' });
+    },
+    asked: ['list', 'everything', 'list', 'everything'],
+    told: ['put new', 'saw new', 'end 10'],
+  },
+  {
+    what: 'cut before everything was told: likewise',
+    watch: function* () {
+      yield thing('new', '7');
+      throw new Interrupted('the other side closed', { openForMs: 60_000 });
+    },
+    asked: ['list', 'everything', 'list', 'everything'],
+    told: ['put new', 'saw new', 'end 10'],
+  },
+  {
+    what: 'not to be had of this server: a list',
+    watch: () => {
+      throw new ClusterError('invalid', 'sendInitialEvents is forbidden for watch');
+    },
+    asked: ['list', 'everything', 'list', 'everything'],
+    told: ['end 10'],
+  },
+];
+
+describe('a watch that begins with everything', () => {
+  for (const { what, watch, asked, told } of RESYNCS) {
+    it(what, async () => {
+      const heard = await answering({ watches: [watch], asked, resyncMs: 0 });
+      assert.deepEqual(heard.requests, asked);
+      assert.deepEqual(heard.told, ['end 10', ...told]);
+    });
+  }
+
+  it('comes once watches were trusted for long enough, and from there it goes on like any other', async () => {
+    const everything: Watch = function* () {
+      yield event('BOOKMARK', { resourceVersion: '20', ...ENDS_INITIAL });
+    };
+    const ended = endingWith(() => undefined);
+    const { requests } = await answering({ watches: [ended, ended, everything, ended], atLeast: 6, resyncMs: 150 });
+    const first = requests.indexOf('everything');
+    assert.ok(first > 1, `first ${requests.join(', ')}`);
+    assert.equal(requests[first + 1], 'watch 20');
+  });
+});
+
+interface Answers {
+  readonly watches: readonly Watch[];
+  readonly serverAt?: string;
+  readonly asked?: readonly string[];
+  /** How many requests to wait for, where it is not known which. */
+  readonly atLeast?: number;
+  readonly resyncMs?: number;
+}
+
+/**
+ * What is asked of an API server whose watches end like these, one after the other, and what a sink is told that knows an
+ * object with the UID `known`; whatever comes later stays open.
+ */
+async function answering({ watches, asked = [], atLeast = asked.length, serverAt = '12', resyncMs }: Answers) {
   const abort = new AbortController();
   const requests: string[] = [];
   const left = [...watches];
@@ -104,21 +193,27 @@ async function requestsOf({ watches, asked, serverAt = '12' }: Case): Promise<st
       return { metadata: { resourceVersion: isLook ? serverAt : '10' }, items: [] };
     },
     async *lines(_path: string, query: Readonly<Record<string, string>>, signal: AbortSignal) {
-      requests.push(`watch ${query.resourceVersion}`);
+      requests.push(query.sendInitialEvents === 'true' ? 'everything' : `watch ${query.resourceVersion}`);
       const next = left.shift();
       if (next) yield* next();
       else await new Promise((resolve) => signal.addEventListener('abort', resolve));
     },
   };
-  const sink = {
-    relist: () => ({ page: () => undefined, end: () => undefined }),
-    upsert: () => undefined,
-    remove: () => undefined,
+  const told: string[] = [];
+  const uidOf = (item: unknown): string => (item as { metadata: { uid: string } }).metadata.uid;
+  const sink: ReflectorSink = {
+    relist: () => ({ saw: (uid) => told.push(`saw ${uid}`), end: (version) => told.push(`end ${version}`) }),
+    knows: (uid) => uid === 'known',
+    upsert: (item) => {
+      told.push(`put ${uidOf(item)}`);
+      return uidOf(item);
+    },
+    remove: (item) => told.push(`removed ${uidOf(item)}`),
   };
   const options = { path: '/things', labelSelector: '', sink, onSynced: () => undefined };
-  const done = reflect(transport, options, abort.signal);
-  await until(`${asked.length} requests`, 5_000, () => requests.length >= asked.length);
+  const done = reflect(transport, { ...options, ...(resyncMs !== undefined && { resyncMs }) }, abort.signal);
+  await until(`${atLeast} requests`, 5_000, () => requests.length >= atLeast);
   abort.abort();
   await done;
-  return requests;
+  return { requests, told };
 }
