@@ -44,9 +44,9 @@ const POD_SECURITY: ReadonlySet<string> = new Set([
   'pod-security.kubernetes.io/enforce-version',
 ]);
 
-/** 22 characters of Base64 are 132 bits. */
-const DIGEST_LENGTH = 22;
-const scratch = Buffer.alloc(DIGEST_LENGTH);
+/** 128 bits. */
+const DIGEST_BYTES = 16;
+const scratch = Buffer.alloc(DIGEST_BYTES);
 
 /** Whether a field says something by being there, whatever is in it. */
 export const speaks = (key: string, value: unknown): boolean => SELECTORS.has(key) && isMap(value);
@@ -112,13 +112,16 @@ function normalTexts(texts: Readonly<Record<string, string>> | undefined, isOurs
   return text;
 }
 
-/** Of the object without the number of its revision, its status and what the API server sets: 22 characters. */
+/**
+ * Of the object without the number of its revision, its status and what the API server sets: 16 characters that each stand
+ * for a byte, since there are as many digests in memory as objects. To be compared, never shown.
+ */
 export function digest(kind: CellKind, object: Digestible): string {
   const { labels, annotations } = object.metadata;
   const labelText = normalTexts(labels, (key) => key !== LABELS.revision && isOurLabel(kind, key));
   const annotationText = normalTexts(annotations, isOurAnnotation);
   const text = `${labelText}|${annotationText}|${normalMap(object, '', SERVER_ALLOCATED[kind], APART)}`;
   // By way of a buffer: a part cut from a text would keep the whole text in memory for as long as it is kept itself.
-  scratch.write(hash('sha256', text, 'base64url'), 0, DIGEST_LENGTH, 'latin1');
+  scratch.write(hash('sha256', text, 'binary'), 0, DIGEST_BYTES, 'latin1');
   return scratch.toString('latin1');
 }

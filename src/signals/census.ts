@@ -1,8 +1,8 @@
 import { type JobId, type Shard, shardOf } from '../job/ids.ts';
 import type { JobStatus, Phase } from '../job/status.ts';
 
+/** One for all jobs of which the same can be said: there are few of them, and many jobs. */
 interface Seen {
-  readonly shard: Shard;
   readonly phase: Phase;
   /** Why the job is not Ready; null when it is. */
   readonly reason: string | null;
@@ -22,25 +22,44 @@ function count(words: Iterable<string>): Map<string, number> {
 
 /** What the last turn of each job came to, so that jobs can be counted without asking the store. */
 export class Census {
-  readonly #jobs = new Map<JobId, Seen>();
+  readonly #shards = new Map<Shard, Map<JobId, Seen>>();
+  readonly #seen = new Map<string, Seen>();
 
   saw({ jobId, phase, conditions }: JobStatus): void {
+    const jobs = this.#jobsOf(shardOf(jobId));
     if (phase === 'Gone') {
-      this.#jobs.delete(jobId);
+      jobs.delete(jobId);
       return;
     }
     const ready = conditions.find(({ type }) => type === 'Ready');
     const reason = ready && ready.status !== 'True' ? ready.reason : null;
-    this.#jobs.set(jobId, { shard: shardOf(jobId), phase, reason });
+    jobs.set(jobId, this.#same(phase, reason));
   }
 
   /** Jobs of these shards; those of all others are forgotten, since another replica counts them. */
   counts(shards: ReadonlySet<Shard>): JobCounts {
-    for (const [id, { shard }] of this.#jobs) if (!shards.has(shard)) this.#jobs.delete(id);
-    const seen = [...this.#jobs.values()];
+    for (const shard of this.#shards.keys()) if (!shards.has(shard)) this.#shards.delete(shard);
+    const seen = [...this.#shards.values()].flatMap((jobs) => [...jobs.values()]);
     return {
       byPhase: count(seen.map(({ phase }) => phase)),
       notReady: count(seen.flatMap(({ reason }) => reason ?? [])),
     };
+  }
+
+  #jobsOf(shard: Shard): Map<JobId, Seen> {
+    const known = this.#shards.get(shard);
+    if (known) return known;
+    const jobs = new Map<JobId, Seen>();
+    this.#shards.set(shard, jobs);
+    return jobs;
+  }
+
+  #same(phase: Phase, reason: string | null): Seen {
+    const text = `${phase} ${reason}`;
+    const known = this.#seen.get(text);
+    if (known) return known;
+    const seen = { phase, reason };
+    this.#seen.set(text, seen);
+    return seen;
   }
 }
