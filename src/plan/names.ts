@@ -22,7 +22,9 @@ function hash(...parts: readonly string[]): string {
  */
 function unique(readable: string, storeId: StoreId, job: JobName): string {
   const room = NAME_MAX - PREFIX.length - HASH_LENGTH - 1;
-  return `${PREFIX}${readable.slice(0, room).replace(/-+$/, '')}-${hash(storeId, job.tenant, job.name)}`;
+  const start = PREFIX + readable.slice(0, room).replace(/-+$/, '');
+  // Joined, since each job's name is kept: of what is put together by + V8 keeps all parts, in three times the memory.
+  return [start, hash(storeId, job.tenant, job.name)].join('-');
 }
 
 /** The namespace that a job has to itself in tier `namespace`. */
