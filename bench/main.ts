@@ -76,6 +76,7 @@ sized(
   async () => (await import('./memory/index.ts')).memory,
 )
   .addOption(new Option('--sizes <list>', 'numbers of jobs').argParser(numbers))
+  .addOption(new Option('--starts <n>', 'of Bulkhead with each number of jobs, by default 5').argParser(positive))
   .addOption(new Option('--only <names>', 'of bulkhead, tuned').argParser(list));
 
 sized(

@@ -15,7 +15,8 @@ export interface Ratio {
 
 const RESAMPLES = 2_000;
 
-function resample(values: readonly number[]): number[] {
+/** As many of the values as there are, by chance. */
+export function resample(values: readonly number[]): number[] {
   return values.map(() => values[Math.floor(Math.random() * values.length)] ?? Number.NaN);
 }
 
