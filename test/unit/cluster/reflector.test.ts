@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, it, mock } from 'node:test';
 import { type ReflectorSink, reflect } from '../../../src/cluster/reflector.ts';
 import { type CallOptions, Interrupted } from '../../../src/cluster/transport.ts';
 import { ClusterError } from '../../../src/ports/cluster.ts';
@@ -167,6 +167,41 @@ describe('a watch that begins with everything', () => {
     assert.ok(first > 1, `first ${requests.join(', ')}`);
     assert.equal(requests[first + 1], 'watch 20');
   });
+});
+
+it('a watch may leave out one of its bookmarks, and is taken for dead within 150 s all the same', async () => {
+  const abort = new AbortController();
+  let watching: AbortSignal | null = null;
+  const transport = {
+    call: async () => ({ metadata: { resourceVersion: '10' }, items: [] }),
+    async *lines(_path: string, _query: Readonly<Record<string, string>>, signal: AbortSignal): AsyncGenerator<string> {
+      watching = signal;
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      throw new ClusterError('unavailable', 'aborted');
+    },
+  };
+  const sink = {
+    relist: () => ({ saw: () => undefined, end: () => undefined }),
+    upsert: () => '',
+    remove: () => undefined,
+  };
+  mock.timers.enable({ apis: ['setTimeout'] });
+  const options = { path: '/things', labelSelector: '', sink, onSynced: () => undefined };
+  const done = reflect(transport, options, abort.signal);
+  try {
+    while (watching === null) await new Promise(setImmediate);
+    const { aborted: before } = watching as AbortSignal;
+    // The longest that was seen between two of them is 62 s.
+    mock.timers.tick(2 * 62_000);
+    const { aborted: afterTwo } = watching as AbortSignal;
+    mock.timers.tick(150_000 - 2 * 62_000);
+    const { aborted: after } = watching as AbortSignal;
+    assert.deepEqual({ before, afterTwo, after }, { before: false, afterTwo: false, after: true });
+  } finally {
+    abort.abort();
+    mock.timers.reset();
+    await done;
+  }
 });
 
 interface Answers {
