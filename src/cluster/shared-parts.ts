@@ -1,22 +1,6 @@
+import { Same } from '../job/same.ts';
 import type { Carried, SeenObject } from '../plan/observation.ts';
 import type { Rollout } from '../plan/rollout.ts';
-
-/** What many cells have alike is worth remembering only while there are few kinds of it. */
-const REMEMBERED = 500;
-
-/** Gives equal values one place in memory. */
-class Same<T extends object> {
-  readonly #known = new Map<string, T>();
-
-  of(value: T): T {
-    const text = JSON.stringify(value);
-    const known = this.#known.get(text);
-    if (known) return known;
-    if (this.#known.size >= REMEMBERED) this.#known.clear();
-    this.#known.set(text, value);
-    return value;
-  }
-}
 
 /**
  * Every answer of the API server is a new text, so each object would keep its own copy of its cell's name, its store's
