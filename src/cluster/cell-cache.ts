@@ -131,18 +131,12 @@ export class CellCache {
       return object.metadata.uid;
     };
     return {
-      relist: () => {
-        const present = new Set<string>();
-        return {
-          saw: (uid) => void present.add(uid),
-          end: (version) => {
-            for (const { uid, namespace, resourceVersion } of [...this.#ofKind(kind).values()]) {
-              if (present.has(uid) || (listed !== null && namespace !== listed)) continue;
-              // What we wrote after the list was made is newer than its absence from it.
-              if (!isNewer(resourceVersion, version)) this.#drop(kind, uid, version);
-            }
-          },
-        };
+      keepOnly: (present, version) => {
+        for (const { uid, namespace, resourceVersion } of [...this.#ofKind(kind).values()]) {
+          if (present.has(uid) || (listed !== null && namespace !== listed)) continue;
+          // What we wrote after the list was made is newer than its absence from it.
+          if (!isNewer(resourceVersion, version)) this.#drop(kind, uid, version);
+        }
       },
       knows: (uid, version) => {
         const known = this.#ofKind(kind).get(uid);
@@ -159,16 +153,10 @@ export class CellCache {
   /** @param listed the namespace that is listed and watched; null for all of them */
   podSink(listed: string | null = null): ReflectorSink {
     return {
-      relist: () => {
-        const present = new Set<string>();
-        return {
-          saw: (uid) => void present.add(uid),
-          end: () => {
-            for (const pod of [...this.#pods.values()]) {
-              if (!present.has(pod.uid) && (listed === null || pod.namespace === listed)) this.#dropPod(pod);
-            }
-          },
-        };
+      keepOnly: (present) => {
+        for (const pod of [...this.#pods.values()]) {
+          if (!present.has(pod.uid) && (listed === null || pod.namespace === listed)) this.#dropPod(pod);
+        }
       },
       upsert: (item) => this.#putPod(item),
       remove: (item) => {

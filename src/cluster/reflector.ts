@@ -35,21 +35,13 @@ const CUT_AFTER_MS = 1_000;
 
 /** Where a reflector puts what it learns. Called in order; must not throw for what is a Kubernetes object. */
 export interface ReflectorSink {
-  /** A new account of everything begins. */
-  relist(): Relist;
   /** Whether this version of an object, or a newer one, was taken in already: then nobody needs to read on. */
   knows?(uid: string, resourceVersion: string): boolean;
   /** @returns its UID */
   upsert(item: unknown): string;
   remove(item: unknown): void;
-}
-
-/** The complete set at one moment, object by object: what is taken in is let go of, so it is never in memory as a whole. */
-export interface Relist {
-  /** Of one that was taken in, or is known. */
-  saw(uid: string): void;
-  /** That was all: what was not seen was gone at `resourceVersion`. */
-  end(resourceVersion: string): void;
+  /** Everything has been told. @param present UIDs of all that there was: anything else was gone at `resourceVersion` */
+  keepOnly(present: ReadonlySet<string>, resourceVersion: string): void;
 }
 
 export interface ReflectorOptions {
@@ -164,14 +156,15 @@ async function listPage(
 }
 
 async function list(transport: Reader, options: ReflectorOptions, signal: AbortSignal): Promise<string> {
-  const relist = options.sink.relist();
+  const present = new Set<string>();
   let next: string | undefined;
   do {
     const page = await listPage(transport, options, options.pageSize ?? PAGE_SIZE, next, signal);
-    for (const item of page.items ?? []) relist.saw(options.sink.upsert(item));
+    // What is taken in is let go of, so a list is never in memory as a whole.
+    for (const item of page.items ?? []) present.add(options.sink.upsert(item));
     next = page.metadata.continue || undefined;
     if (next === undefined) {
-      relist.end(page.metadata.resourceVersion);
+      options.sink.keepOnly(present, page.metadata.resourceVersion);
       return page.metadata.resourceVersion;
     }
   } while (!signal.aborted);
@@ -235,13 +228,13 @@ async function watch(
 class Told {
   readonly #sink: ReflectorSink;
   /** While it still tells of what was there before: those events carry the versions of their objects, not the watch's. */
-  #relist: Relist | null;
+  #present: Set<string> | null;
   #version: string | null;
 
   constructor(sink: ReflectorSink, from: string | null) {
     this.#sink = sink;
     this.#version = from;
-    this.#relist = from === null ? sink.relist() : null;
+    this.#present = from === null ? new Set() : null;
   }
 
   /** Where the watch stands. @throws Expired where it has yet to tell of everything that was there */
@@ -268,9 +261,9 @@ class Told {
         this.#standsAt(event.resourceVersion);
         break;
       case 'BOOKMARK':
-        if (event.isInitialEnd && event.resourceVersion !== undefined) {
-          this.#relist?.end(event.resourceVersion);
-          this.#relist = null;
+        if (this.#present && event.isInitialEnd && event.resourceVersion !== undefined) {
+          this.#sink.keepOnly(this.#present, event.resourceVersion);
+          this.#present = null;
         }
         this.#standsAt(event.resourceVersion);
         break;
@@ -280,11 +273,11 @@ class Told {
   }
 
   #saw(uid: string, version: string | undefined): void {
-    this.#relist?.saw(uid);
+    this.#present?.add(uid);
     this.#standsAt(version);
   }
 
   #standsAt(version: string | undefined): void {
-    if (this.#relist === null) this.#version = version ?? this.#version;
+    if (this.#present === null) this.#version = version ?? this.#version;
   }
 }

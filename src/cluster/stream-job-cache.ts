@@ -71,21 +71,15 @@ export class StreamJobCache {
   /** @param namespace whose objects the source lists; null where it lists all */
   sink(namespace: string | null): ReflectorSink {
     return {
-      relist: () => {
-        const present = new Set<string>();
-        return {
-          saw: (uid) => void present.add(uid),
-          end: (version) => {
-            const stale = [...this.#byName.values()].filter(
-              ({ job, uid, resourceVersion }) =>
-                (namespace === null || job.tenant === namespace) &&
-                !present.has(uid) &&
-                // What we wrote after the list was made is newer than its absence from it.
-                !isNewer(resourceVersion, version),
-            );
-            for (const object of stale) this.drop(object);
-          },
-        };
+      keepOnly: (present, version) => {
+        const stale = [...this.#byName.values()].filter(
+          ({ job, uid, resourceVersion }) =>
+            (namespace === null || job.tenant === namespace) &&
+            !present.has(uid) &&
+            // What we wrote after the list was made is newer than its absence from it.
+            !isNewer(resourceVersion, version),
+        );
+        for (const object of stale) this.drop(object);
       },
       upsert: (item) => {
         const object = decodeStreamJob(item);

@@ -18,9 +18,7 @@ const key = keyOf(at('1'));
 const namespace = at('1').metadata.namespace ?? '';
 
 function list(sink: ReflectorSink, items: readonly unknown[], version: string): void {
-  const relist = sink.relist();
-  for (const item of items) relist.saw(sink.upsert(item));
-  relist.end(version);
+  sink.keepOnly(new Set(items.map((item) => sink.upsert(item))), version);
 }
 
 function cacheWith(changes: CellChange[] = []) {

@@ -118,7 +118,7 @@ const RESYNCS: readonly ResyncCase[] = [
       yield event('BOOKMARK', { resourceVersion: '30' });
     },
     asked: ['list', 'everything', 'everything'],
-    told: ['saw known', 'put new', 'saw new', 'removed known', 'end 20'],
+    told: ['put new', 'removed known', 'only known, new at 20'],
   },
   {
     what: 'ended before everything was told: nothing is taken for gone, and a list says what is there',
@@ -127,7 +127,7 @@ const RESYNCS: readonly ResyncCase[] = [
       yield event('BOOKMARK', { resourceVersion: '20' });
     },
     asked: ['list', 'everything', 'list', 'everything'],
-    told: ['put new', 'saw new', 'end 10'],
+    told: ['put new', 'only  at 10'],
   },
   {
     what: 'cut before everything was told: likewise',
@@ -136,7 +136,7 @@ const RESYNCS: readonly ResyncCase[] = [
       throw new Interrupted('the other side closed', { openForMs: 60_000 });
     },
     asked: ['list', 'everything', 'list', 'everything'],
-    told: ['put new', 'saw new', 'end 10'],
+    told: ['put new', 'only  at 10'],
   },
   {
     what: 'not to be had of this server: a list',
@@ -144,7 +144,7 @@ const RESYNCS: readonly ResyncCase[] = [
       throw new ClusterError('invalid', 'sendInitialEvents is forbidden for watch');
     },
     asked: ['list', 'everything', 'list', 'everything'],
-    told: ['end 10'],
+    told: ['only  at 10'],
   },
 ];
 
@@ -153,7 +153,7 @@ describe('a watch that begins with everything', () => {
     it(what, async () => {
       const heard = await answering({ watches: [watch], asked, resyncMs: 0 });
       assert.deepEqual(heard.requests, asked);
-      assert.deepEqual(heard.told, ['end 10', ...told]);
+      assert.deepEqual(heard.told, ['only  at 10', ...told]);
     });
   }
 
@@ -181,7 +181,7 @@ it('a watch may leave out one of its bookmarks, and is taken for dead within 150
     },
   };
   const sink = {
-    relist: () => ({ saw: () => undefined, end: () => undefined }),
+    keepOnly: () => undefined,
     upsert: () => '',
     remove: () => undefined,
   };
@@ -237,7 +237,7 @@ async function answering({ watches, asked = [], atLeast = asked.length, serverAt
   const told: string[] = [];
   const uidOf = (item: unknown): string => (item as { metadata: { uid: string } }).metadata.uid;
   const sink: ReflectorSink = {
-    relist: () => ({ saw: (uid) => told.push(`saw ${uid}`), end: (version) => told.push(`end ${version}`) }),
+    keepOnly: (present, version) => told.push(`only ${[...present].join(', ')} at ${version}`),
     knows: (uid) => uid === 'known',
     upsert: (item) => {
       told.push(`put ${uidOf(item)}`);
